@@ -1,0 +1,1 @@
+"""Moving one file from a vendor's answer to its destination: in one stream, once, and proved."""

@@ -1,0 +1,297 @@
+"""
+The steps of one export, each safe to repeat: choose the revision, have a job, deliver its file.
+
+Nothing here knows Airflow. What has happened is in the ledger; what happens next follows from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+from interchange.core.export_naming import delivery_key, job_key, revision_of
+from interchange.core.qualtrics_options import build_export_body, is_compressed, media_type
+from interchange.delivery.ledger_progress import LedgerProgress
+from interchange.delivery.objects import ObjectDelivery
+from interchange.delivery.onedrive import OneDriveDelivery, Target, receipt_of
+from interchange.delivery.source import Damaged, Source
+from interchange.errors import NotFound, Refused, Unavailable
+from interchange.exports import DAG_ID, PlannedExport
+from interchange.hooks.http import Limiter
+from interchange.hooks.onedrive import OneDriveHook
+from interchange.hooks.qualtrics import JobStatus, QualtricsHook
+from interchange.ledger import Effect, EffectRef, Ledger, RunRef, State
+from interchange.ledger.keys import keyed_hash
+from interchange.settings.qualtrics_to_onedrive import Export, OneDriveDestination
+
+DELIVERY = "delivery"
+JOB = "export"
+JOBS_PER_REQUEST = 2
+# How far back an in-place file's deliveries are looked through for a newer one.
+RECENT_DELIVERIES = 200
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """An export job at Qualtrics. ``file_id`` is None while it runs."""
+
+    survey_id: str
+    progress_id: str
+    deadline: datetime
+    number: int
+    file_id: str | None
+
+
+class ExportRun:
+    """The steps of one export, each safe to repeat."""
+
+    def __init__(
+        self,
+        planned: PlannedExport,
+        export: Export,
+        *,
+        ledger: Ledger,
+        qualtrics: QualtricsHook,
+        run: RunRef,
+        limiter: Limiter,
+        lease_s: float,
+    ) -> None:
+        self._planned = planned
+        self._export = export
+        self._ledger = ledger
+        self._qualtrics = qualtrics
+        self._run = run
+        self._limiter = limiter
+        self._lease_s = lease_s
+
+    @property
+    def conn_id(self) -> str:
+        """Qualtrics' connection."""
+        return self._export.conn_id
+
+    # Which delivery is ours
+
+    def choose_revision(self, joined: int | None) -> int:
+        """
+        The revision of the file this request is about.
+
+        An unfinished one is joined, whoever began it; after a finished one, another request begins the next.
+        """
+        if joined is not None:
+            return joined
+        latest = self._latest()
+        if latest is None:
+            revision = 1
+        else:
+            revision = revision_of(latest.ref.key)
+            if latest.state is State.CONFIRMED and latest.request != self._run.request:
+                revision += 1
+        self._ledger.plan(self._delivery_ref(revision), run=self._run)
+        return revision
+
+    def _latest(self) -> Effect | None:
+        prefix = delivery_key(self._planned.name, self._planned.window, None)
+        effects = self._ledger.list(workflow=DAG_ID, kind=DELIVERY, key_prefix=prefix, limit=None)
+        return max(effects, key=lambda effect: revision_of(effect.ref.key), default=None)
+
+    def _delivery_ref(self, revision: int) -> EffectRef:
+        return EffectRef(DAG_ID, DELIVERY, delivery_key(self._planned.name, self._planned.window, revision))
+
+    def delivered(self, revision: int) -> Effect | None:
+        effect = self._ledger.get(self._delivery_ref(revision))
+        return effect if effect is not None and effect.state is State.CONFIRMED else None
+
+    def not_before(self) -> datetime | None:
+        """When the window may be asked for, if that is still to come."""
+        moment = self._planned.window.end + self._export.settle
+        return moment if moment > datetime.now(UTC) else None
+
+    def superseded_by(self) -> str | None:
+        """
+        The newer window that a file replaced in place already holds.
+
+        A late retry or a backfill must not put yesterday's responses over today's. A person who names the window on the
+        form, or clears the task, may.
+        """
+        if self._export.destination.unique or self._planned.asked_for or not str(self._run.request).endswith("/c0"):
+            return None
+        prefix = f"{self._planned.name}/"
+        newest = ""
+        for effect in self._ledger.list(
+            workflow=DAG_ID, kind=DELIVERY, state=State.CONFIRMED, key_prefix=prefix, limit=RECENT_DELIVERIES, newest_first=True
+        ):
+            receipt = effect.receipt or {}
+            if receipt.get("destination") == self._planned.destination:
+                newest = max(newest, receipt.get("window_end", ""))
+        return newest if newest > self._planned.window_end else None
+
+    # The job
+
+    def job(self, revision: int) -> Job:
+        """
+        The job whose file is to be delivered: the one that runs or is done, or a new one.
+
+        A failed job is asked for once more; a second failure is for a person.
+
+        :raises Refused: jobs fail, or one has run longer than the deadline.
+        """
+        jobs = self._jobs(revision)
+        number = len(jobs) or 1
+        while True:
+            effect = next((entry for entry in jobs if entry.ref.key.endswith(f"/j{number}")), None)
+            if effect is None or effect.state is not State.CONFIRMED:
+                self._check_allowance(jobs, number)
+            ours = effect is None or effect.request in (None, self._run.request)
+            receipt = self._start(revision, number)
+            survey_id, progress_id = str(receipt["survey_id"]), str(receipt["progress_id"])
+            deadline = datetime.fromisoformat(receipt["started_at"]) + self._export.deadline
+            try:
+                progress = self._qualtrics.export_progress(survey_id, progress_id)
+            except NotFound:
+                failure = "its job is gone"
+            else:
+                if progress.status is JobStatus.COMPLETE:
+                    return Job(
+                        survey_id=survey_id, progress_id=progress_id, deadline=deadline, number=number, file_id=progress.file_id
+                    )
+                if progress.status is JobStatus.IN_PROGRESS and datetime.now(UTC) < deadline:
+                    return Job(survey_id=survey_id, progress_id=progress_id, deadline=deadline, number=number, file_id=None)
+                failure = "Qualtrics reports the job as failed" + (
+                    f" (request {progress.request_id})" if progress.request_id else ""
+                )
+                if progress.status is JobStatus.IN_PROGRESS:
+                    failure = (
+                        f"the job still runs after {self._export.deadline_minutes:g} minutes, at {progress.percent:.0f} %; "
+                        "raise deadline_minutes, or clear this task to start another job"
+                    )
+                    if ours:
+                        raise Refused("qualtrics.export_progress", failure)
+            jobs = self._jobs(revision)
+            self._check_allowance(jobs, number + 1, failure)
+            number += 1
+            jobs.append(self._ledger.plan(self._job_ref(revision, number), run=self._run))
+
+    def _start(self, revision: int, number: int) -> dict[str, Any]:
+        def start() -> dict[str, Any]:
+            survey_id = self._export.survey_id or self._qualtrics.survey_id_of(self._export.survey_name or "")
+            body = build_export_body(self._export.format, self._export.options, self._planned.window)
+            return {
+                "survey_id": survey_id,
+                "progress_id": self._qualtrics.start_export(survey_id, body),
+                "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+
+        # Jobs cannot be looked up. One whose id was lost with its answer changes nothing outside and ends by itself,
+        # so starting again is safe.
+        return self._ledger.perform(
+            self._job_ref(revision, number), send=start, find=None, resend=True, lease_s=self._lease_s, run=self._run
+        )
+
+    def _check_allowance(self, jobs: Sequence[Effect], number: int, failure: str = "its job failed") -> None:
+        """Jobs of this one request are few, whatever happens to them; a cleared task is another request."""
+        before = sum(entry.request == self._run.request and not entry.ref.key.endswith(f"/j{number}") for entry in jobs)
+        if before >= JOBS_PER_REQUEST:
+            raise Refused("qualtrics.export", f"{JOBS_PER_REQUEST} jobs gave no file, the last one because {failure}; clear this task to try again")
+
+    def _jobs(self, revision: int) -> list[Effect]:
+        prefix = job_key(self._planned.name, self._planned.window, revision, None)
+        return self._ledger.list(workflow=DAG_ID, kind=JOB, key_prefix=prefix, limit=None)
+
+    def _job_ref(self, revision: int, number: int) -> EffectRef:
+        return EffectRef(DAG_ID, JOB, job_key(self._planned.name, self._planned.window, revision, number))
+
+    # The file
+
+    def deliver(self, revision: int, job: Job) -> dict[str, Any]:
+        """
+        Bring the job's file to its destination.
+
+        :raises Unavailable: the next try goes on.
+        """
+        file_id = job.file_id or ""
+        zipped = is_compressed(self._export.options)
+        source = Source(
+            lambda: self._qualtrics.export_file(job.survey_id, file_id),
+            identity=file_id,
+            export_format=self._export.format,
+            unpack=not zipped,
+        )
+        ref = self._delivery_ref(revision)
+        place = f"{DAG_ID}/place/{keyed_hash(f'{self._export.destination!r}/{self._planned.file_name}')}"
+        try:
+            # Two windows may be written to one place; their bytes must not meet.
+            with self._ledger.hold(place, lease_s=self._lease_s):
+                return self._to_destination(ref, source, job)
+        except (Damaged, NotFound) as exc:
+            if isinstance(exc, NotFound) and not exc.operation.startswith("qualtrics."):
+                raise
+            self._ledger.plan(self._job_ref(revision, job.number + 1), run=self._run)
+            raise Unavailable(exc.operation, f"{exc.detail}; another job is needed", status=exc.status) from exc
+
+    def _to_destination(self, ref: EffectRef, source: Source, job: Job) -> dict[str, Any]:
+        common = {
+            "destination": self._planned.destination,
+            "file_name": self._planned.file_name,
+            "window_start": self._planned.window_start,
+            "window_end": self._planned.window_end,
+            "format": self._planned.format,
+            "survey_id": job.survey_id,
+            "progress_id": job.progress_id,
+            "file_id": job.file_id,
+        }
+        to = self._export.destination
+        if isinstance(to, OneDriveDestination):
+            target = Target(
+                user=to.user,
+                folder=to.folder,
+                name=self._planned.file_name,
+                media_type=media_type(self._export.format, zipped=is_compressed(self._export.options)),
+            )
+            with closing(OneDriveHook(to.conn_id, limiter=self._limiter)) as onedrive:
+                delivery = OneDriveDelivery(
+                    onedrive, target, LedgerProgress(self._ledger, ref), fragment_size=to.fragment_size
+                )
+
+                def find() -> dict[str, Any] | None:
+                    found = delivery.find()
+                    return None if found is None else {**common, **receipt_of(found)}
+
+                return self._ledger.perform(
+                    ref,
+                    send=lambda: {**common, **receipt_of(delivery.deliver(source))},
+                    find=find,
+                    lease_s=self._lease_s,
+                    run=self._run,
+                )
+        store = ObjectDelivery(to.url, self._planned.file_name)
+        # Storing the same window again replaces the same object, so doing it again is always safe.
+        return self._ledger.perform(
+            ref,
+            send=lambda: {**common, **store.deliver(source)},
+            find=None,
+            resend=True,
+            lease_s=self._lease_s,
+            run=self._run,
+        )
+
+    def result(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
+        """What goes into XCom: keys and small facts."""
+        return {
+            "name": self._planned.name,
+            "destination": receipt.get("destination", self._planned.destination),
+            "window_start": self._planned.window_start,
+            "window_end": self._planned.window_end,
+            "survey_id": receipt.get("survey_id"),
+            "file_id": receipt.get("file_id"),
+            "bytes": receipt.get("size"),
+            "rows": receipt.get("rows"),
+            "sha256": receipt.get("sha256"),
+            "item_id": receipt.get("item_id"),
+            "version": receipt.get("version"),
+            "proof": receipt.get("proof"),
+            "file_url": receipt.get("web_url"),
+            "survey_url": self._qualtrics.survey_url(str(receipt.get("survey_id", ""))),
+        }

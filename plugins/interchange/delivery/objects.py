@@ -1,0 +1,154 @@
+"""
+An export file onto a disk or into an object store, by Airflow's ObjectStoragePath and its connections.
+
+A file appears under its name only when it is whole: locally through a rename, in a store through the commit at the
+end of an upload. An interrupted delivery leaves nothing under the name, and the next one starts over: unlike an
+OneDrive session, these cannot be gone on with from another worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+
+from interchange.core.destination import join_url
+from interchange.delivery.source import FileFacts, Reading, Source
+from interchange.errors import Refused, SettingsError, Unavailable
+
+# The smallest part S3 takes is 5 MiB; GCS wants multiples of 256 KiB.
+BLOCK = 8 << 20
+OPERATION = "store.write"
+
+
+class ObjectDelivery:
+    """
+    Delivers one file to ``folder_url``, replacing what has its name.
+
+    :param folder_url: ``file:///…``, ``s3://CONN_ID@bucket/…``, ``gs://…`` or ``abfs://CONN_ID@container/…``.
+    """
+
+    def __init__(self, folder_url: str, name: str) -> None:
+        self._url = join_url(folder_url, name)
+
+    def deliver(self, source: Source) -> dict[str, Any]:
+        """
+        Write the file, read it back, and return its part of the receipt.
+
+        :raises Unavailable: nothing was committed, or what is stored is not what was sent: safe to do again.
+        :raises Damaged: the source is no usable file; nothing was committed.
+        :raises SettingsError: the place does not exist or may not be written.
+        """
+        with source.reading() as reading:
+            facts = self._write(reading)
+        stored = self._read_back()
+        if stored != (facts.size, facts.sha256):
+            raise Unavailable("store.verify", "the stored file is not the one that was sent; it will be sent again")
+        return {"url": self._url, "proof": "size and sha256, read back", **facts.as_json()}
+
+    def _write(self, reading: Reading) -> FileFacts:
+        try:
+            if urlsplit(self._url).scheme == "file":
+                return _write_local(_local_path(self._url), reading)
+            return self._write_remote(reading)
+        except (PermissionError, FileNotFoundError, NotADirectoryError) as exc:
+            raise SettingsError(f"{self._url}: cannot be written: {exc.strerror or type(exc).__name__}") from None
+        except OSError as exc:
+            raise Unavailable(OPERATION, f"writing failed: {exc.strerror or type(exc).__name__}") from exc
+
+    def _write_remote(self, reading: Reading) -> FileFacts:
+        with _translated():
+            file = self._path().open("wb", block_size=BLOCK)
+            try:
+                for chunk in reading.chunks():
+                    file.write(chunk)
+                facts = reading.facts()
+            except BaseException:
+                _discard(file)
+                raise
+            file.close()
+            return facts
+
+    def _read_back(self) -> tuple[int, str]:
+        digest, size = hashlib.sha256(), 0
+        with _translated(), self._opened() as content:
+            while piece := content.read(BLOCK):
+                digest.update(piece)
+                size += len(piece)
+        return size, digest.hexdigest()
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        if urlsplit(self._url).scheme == "file":
+            with _local_path(self._url).open("rb") as content:
+                yield content
+        else:
+            path = self._path()
+            # A listing from before the upload must not answer for the file of now.
+            path.fs.invalidate_cache()
+            with path.open("rb", block_size=BLOCK) as content:
+                yield content
+
+    def _path(self) -> Any:
+        from airflow.sdk import ObjectStoragePath
+
+        return ObjectStoragePath(self._url)
+
+
+def _write_local(path: Path, reading: Reading) -> FileFacts:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The claim on the place keeps others away; what a killed process left here is simply overwritten.
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            for chunk in reading.chunks():
+                file.write(chunk)
+            facts = reading.facts()
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return facts
+
+
+def _local_path(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
+def _discard(file: Any) -> None:
+    """Give up an upload. Closing it, as leaving its ``with`` block does, would commit what has been written."""
+    try:
+        file.discard()
+    except (OSError, AttributeError, NotImplementedError):
+        # A store without a way to give up forgets uncommitted blocks by itself.
+        return
+    finally:
+        file.closed = True
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """The stores' own libraries raise their own errors; their classes tell what to do, their texts may hold URLs."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as exc:
+        module = type(exc).__module__.partition(".")[0]
+        if module not in ("azure", "botocore", "aiobotocore", "google", "gcsfs", "aiohttp"):
+            raise
+        status = getattr(exc, "status_code", None) or getattr(exc, "code", None)
+        if status in (400, 401, 403, 404):
+            raise Refused(OPERATION, f"the store refuses: {type(exc).__name__}") from None
+        raise Unavailable(OPERATION, f"the store fails: {type(exc).__name__}") from None

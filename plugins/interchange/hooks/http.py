@@ -1,0 +1,488 @@
+"""
+One HTTP client layer for every vendor, on top of the http provider's :class:`HttpHook`.
+
+The provider's hook keeps what it is good at: the connection, the base URL, the session and its keep-alive adapter.
+Three of its habits do not fit outside effects and are replaced here (docs/decisions/0002-http-layer.md): it sends every
+unknown key of the connection's extra as a request header, tokens and private keys included; it lets an extra turn off
+TLS verification; and it has no time-out unless each call brings one.
+
+What is added: time-outs on every call, retry of reads and of writes that certainly did not happen, ``Retry-After`` in
+both of its forms, rate limits shared by the deployment, credentials that never leave their own host, and one
+translation of failures into :mod:`interchange.errors`. A write with an unclear outcome is never repeated here.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+import urllib3.exceptions
+from airflow.providers.http.hooks.http import HttpHook
+
+from interchange.errors import (
+    Conflict,
+    InterchangeError,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    RemoteError,
+    SettingsError,
+    Unavailable,
+)
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 60.0
+ATTEMPTS = 4
+FIRST_WAIT_S = 0.5
+# Waits up to this long happen inside the call; longer ones give the worker slot back (RateLimited → Airflow's retry).
+LONGEST_WAIT_S = 20.0
+DEFAULT_RETRY_AFTER_S = 30.0
+LARGEST_ANSWER = 8 << 20
+CHUNK = 1 << 20
+
+
+class Limiter(Protocol):
+    """Where the deployment's shared rate limits are kept; :class:`interchange.ledger.limits.RateLimiter` is one."""
+
+    def acquire(self, bucket: str, *, limit: int, period_s: float, max_wait_s: float) -> float:
+        """
+        Take a slot and return the seconds to wait before using it.
+
+        :raises RateLimited: the wait would be longer than ``max_wait_s``; nothing was taken.
+        """
+
+    def penalise(self, bucket: str, seconds: float) -> None:
+        """Let nobody use the bucket for a while: the vendor asked for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """At most ``limit`` calls in ``period_s`` seconds, counted under ``bucket``."""
+
+    bucket: str
+    limit: int
+    period_s: float
+
+
+class _NoAuth(requests.auth.AuthBase):
+    """Keeps ``requests`` from adding credentials it finds in a netrc file."""
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        return r
+
+
+class Download:
+    """An open answer whose body is read as a stream. ``length`` is None where the vendor announces none."""
+
+    def __init__(self, response: requests.Response, operation: str) -> None:
+        length = response.headers.get("Content-Length")
+        self.length = int(length) if length and length.isdigit() else None
+        self.content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.encoded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
+        if self.encoded:
+            # The length then counts the encoded bytes, not the ones we hand on.
+            self.length = None
+        self._response = response
+        self._operation = operation
+
+    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
+        """
+        The body, piece by piece.
+
+        :raises Unavailable: the line broke, or fewer bytes came than were announced.
+        """
+        received = 0
+        try:
+            while piece := self._response.raw.read(size, decode_content=self.encoded):
+                received += len(piece)
+                yield piece
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            raise Unavailable(self._operation, f"the transfer broke off after {received} bytes") from exc
+        if self.length is not None and received != self.length:
+            raise Unavailable(self._operation, f"{self.length} bytes were announced, {received} came")
+
+
+class VendorHook(HttpHook):
+    """
+    Base of the hooks: one method per vendor operation, built on :meth:`call`.
+
+    A subclass gives ``conn_type``, ``hook_name``, ``default_host`` and overrides :meth:`authorization`,
+    :meth:`limits_of`, :meth:`error_code` and :meth:`request_id_of` where its vendor has such things.
+
+    :param conn_id: Airflow connection; ``host`` is a base URL, extra ``ca_bundle`` a file of trusted authorities.
+    :param limiter: the deployment's shared rate limits; None (the Test button) counts nothing.
+    """
+
+    conn_name_attr = "conn_id"
+    default_host: ClassVar[str] = ""  # type: ignore[misc]  # the provider's plain attribute, constant per class here
+
+    def __init__(self, conn_id: str = "", *, limiter: Limiter | None = None) -> None:
+        super().__init__(http_conn_id=conn_id or self.default_conn_name)
+        self.conn_id = self.http_conn_id
+        self._limiter = limiter
+        self._session: requests.Session | None = None
+        self._connection: Any = None
+
+    # What a vendor's hook defines
+
+    def authorization(self, *, renew: bool) -> Mapping[str, str]:
+        """
+        Headers that prove who we are.
+
+        :param renew: the last ones were refused: get new ones where that is possible.
+        """
+        return {}
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a refused credential can be replaced without a person."""
+        return False
+
+    def limits_of(self, operation: str) -> list[Limit]:
+        """The vendor's documented limits that this operation counts against."""
+        return []
+
+    def error_code(self, payload: Any) -> str:
+        """The vendor's own code in an error's JSON; never its message, which may quote data."""
+        return ""
+
+    def request_id_of(self, response: requests.Response) -> str | None:
+        return None
+
+    # Connection and session
+
+    @property
+    def connection(self) -> Any:
+        if self._connection is None:
+            self._connection = self.get_connection(self.http_conn_id)
+        return self._connection
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        return dict(self.connection.extra_dejson)
+
+    @property
+    def base(self) -> str:
+        """The base URL without a slash at its end."""
+        if not self._base_url_initialized:
+            self._set_base_url(self.connection)
+        return self.base_url.rstrip("/")
+
+    def secret(self, name: str) -> str:
+        """
+        A text of the connection's extra that must be there.
+
+        :raises SettingsError: it is missing.
+        """
+        value = self.extra.get(name)
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"connection {self.http_conn_id}: extra {name!r} is missing")
+        return value
+
+    def _set_base_url(self, connection: Any) -> None:
+        # The provider's default scheme is http; a vendor is never spoken to in clear by accident.
+        if connection.host and "://" not in connection.host:
+            connection.host = f"https://{connection.host}"
+        super()._set_base_url(connection)
+
+    def _configure_session_from_auth(self, session: requests.Session, connection: Any) -> requests.Session:
+        session.auth = _NoAuth()
+        return session
+
+    def _configure_session_from_extra(
+        self, session: requests.Session, connection: Any, extra_options: dict[str, Any]
+    ) -> requests.Session:
+        return session
+
+    @property
+    def session(self) -> requests.Session:
+        if self._session is None:
+            self._session = self.get_conn({"User-Agent": "NONISV|Interchange|Interchange/1.0"})
+        return self._session
+
+    @property
+    def verify(self) -> str | bool:
+        """
+        What proves the server: given on every call, since ``REQUESTS_CA_BUNDLE`` silently replaces a session's own.
+
+        :raises SettingsError: the extra asks to switch verification off, or the file is not there.
+        """
+        bundle = self.extra.get("ca_bundle")
+        return str(bundle) if bundle else True
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    # Calls
+
+    def call(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        *,
+        repeatable: bool,
+        authorized: bool = True,
+        expected: tuple[int, ...] = (200, 201, 202, 204),
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = READ_TIMEOUT_S,
+        **body: Any,
+    ) -> requests.Response:
+        """
+        Make one call and return its answer, wholly read (at most 8 MiB).
+
+        :param operation: our name of the call, for logs, errors and rate limits.
+        :param url: a path under the base URL, or an absolute URL.
+        :param repeatable: a second identical call does no harm (a read, or a write that replaces itself).
+        :param authorized: send the credential; only ever to the connection's own host.
+        :param expected: statuses that are answers; any other becomes an error.
+        :param body: ``params``, ``json``, ``data``, ``files`` as ``requests`` knows them.
+        :raises Unavailable: nothing was changed; safe to repeat.
+        :raises Refused: will fail again unchanged.
+        :raises OutcomeUnknown: a write that is not repeatable may have happened.
+        """
+        with self._attempted(
+            operation, method, url, repeatable, authorized, expected, dict(headers or {}), timeout_s, body
+        ) as response:
+            _read_all(response, operation, repeatable)
+            return response
+
+    def call_json(self, operation: str, method: str, url: str, *, repeatable: bool, **options: Any) -> Any:
+        """:meth:`call`, for answers that are JSON objects."""
+        response = self.call(operation, method, url, repeatable=repeatable, **options)
+        try:
+            payload = response.json()
+        except ValueError:
+            payload = None
+        if not isinstance(payload, dict):
+            kind = Unavailable if repeatable else OutcomeUnknown
+            raise kind(operation, "the answer is not a JSON object", status=response.status_code)
+        return payload
+
+    @contextmanager
+    def download(self, operation: str, url: str, *, timeout_s: float = READ_TIMEOUT_S) -> Iterator[Download]:
+        """
+        Open a body to be read as a stream; encoded bodies are not asked for.
+
+        :raises Unavailable: also while the chunks are read.
+        """
+        with self._attempted(
+            operation, "GET", url, True, True, (200,), {"Accept-Encoding": "identity"}, timeout_s, {}
+        ) as response:
+            yield Download(response, operation)
+
+    @contextmanager
+    def _attempted(self, operation: str, *arguments: Any) -> Iterator[requests.Response]:
+        response = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_worth_another_try),
+            wait=_wait,
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            reraise=True,
+        )(self._attempt, operation, *arguments)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def _attempt(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        repeatable: bool,
+        authorized: bool,
+        expected: tuple[int, ...],
+        headers: dict[str, str],
+        timeout_s: float,
+        body: Mapping[str, Any],
+    ) -> requests.Response:
+        address = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
+        if authorized and urlsplit(address)[:2] != urlsplit(self.base)[:2]:
+            raise Refused(operation, "the address leads to another host: no credential is sent there")
+        for renew in (False, True):
+            self._respect_limits(operation)
+            credential = self.authorization(renew=renew) if authorized else {}
+            response = self._send(
+                operation, method, address, repeatable, {**headers, **credential}, timeout_s, body
+            )
+            if response.status_code == 401 and authorized and self.renewable and not renew:
+                response.close()
+                continue
+            break
+        if response.status_code not in expected:
+            with response:
+                raise self._error(operation, response, repeatable)
+        return response
+
+    def _send(
+        self,
+        operation: str,
+        method: str,
+        address: str,
+        repeatable: bool,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        body: Mapping[str, Any],
+    ) -> requests.Response:
+        started = time.monotonic()
+        try:
+            response = self.session.request(
+                method,
+                address,
+                headers=dict(headers),
+                timeout=(CONNECT_TIMEOUT_S, timeout_s),
+                verify=self.verify,
+                # A followed redirect turns a POST into a GET and can carry a credential away.
+                allow_redirects=False,
+                stream=True,
+                **body,
+            )
+        except requests.RequestException as exc:
+            raise _network_error(operation, exc, repeatable) from _without_address(exc)
+        except OSError as exc:
+            raise SettingsError(f"connection {self.http_conn_id}: extra 'ca_bundle' cannot be read: {exc.strerror}") from exc
+        request_id = self.request_id_of(response)
+        self.log.info(
+            "%s: HTTP %s in %.2f s%s",
+            operation,
+            response.status_code,
+            time.monotonic() - started,
+            f", request {request_id}" if request_id else "",
+        )
+        return response
+
+    def _respect_limits(self, operation: str) -> None:
+        if self._limiter is None:
+            return
+        for limit in self.limits_of(operation):
+            wait_s = self._limiter.acquire(
+                limit.bucket, limit=limit.limit, period_s=limit.period_s, max_wait_s=LONGEST_WAIT_S
+            )
+            if wait_s > 0:
+                time.sleep(wait_s)
+
+    def _error(self, operation: str, response: requests.Response, repeatable: bool) -> RemoteError:
+        status = response.status_code
+        code = self._code(operation, response)
+        request_id = self.request_id_of(response)
+        facts: dict[str, Any] = {"status": status, "request_id": request_id, "code": code}
+        named = f" ({code})" if code else ""
+        retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
+        if status == 429:
+            wait_s = DEFAULT_RETRY_AFTER_S if retry_after_s is None else retry_after_s
+            if self._limiter is not None and retry_after_s:
+                for limit in self.limits_of(operation):
+                    self._limiter.penalise(limit.bucket, retry_after_s)
+            return RateLimited(operation, f"the vendor asks us to slow down{named}", retry_after_s=wait_s, **facts)
+        if status in (500, 502, 503, 504, 408, 425, 509):
+            if not repeatable:
+                return OutcomeUnknown(operation, f"the vendor failed while it had our request{named}", **facts)
+            if retry_after_s:
+                return RateLimited(operation, f"the vendor is not available{named}", retry_after_s=retry_after_s, **facts)
+            return Unavailable(operation, f"the vendor is not available{named}", **facts)
+        if status in (404, 410):
+            return NotFound(operation, f"not there{named}", **facts)
+        if status in (409, 412):
+            return Conflict(operation, f"exists already or has changed{named}", **facts)
+        if status in (401, 403):
+            advice = f"check the credentials and permissions of connection {self.http_conn_id}"
+            return Refused(operation, f"not allowed{named}: {advice}", **facts)
+        if 300 <= status < 400:
+            return Refused(operation, "the vendor answers with a redirect: check the connection's host and paths", **facts)
+        return Refused(operation, f"refused by the vendor{named}", **facts)
+
+    def _code(self, operation: str, response: requests.Response) -> str:
+        try:
+            _read_all(response, operation, True)
+            return self.error_code(response.json())[:120]
+        except (ValueError, TypeError, AttributeError, KeyError, InterchangeError):
+            # Not JSON, or not of the vendor's shape: the status alone has to do.
+            return ""
+
+    # The Test button
+
+    def probe(self) -> str:
+        """Make one real, harmless call and say in a sentence what it proved."""
+        raise TypeError(f"{type(self).__name__} has no probe")
+
+    def test_connection(self) -> tuple[bool, str]:
+        """What Airflow's Test button calls."""
+        try:
+            return True, self.probe()
+        except InterchangeError as exc:
+            return False, str(exc)
+        finally:
+            self.close()
+
+
+def parse_retry_after(value: str | None, *, now: Callable[[], float] = time.time) -> float | None:
+    """Seconds to wait, from a number of seconds or an HTTP date; None where it is neither (RFC 9110 §10.2.3)."""
+    if not value:
+        return None
+    text = value.strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - now())
+
+
+def _read_all(response: requests.Response, operation: str, repeatable: bool) -> None:
+    """Read a small answer into ``response.content``."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        for piece in response.iter_content(1 << 16):
+            size += len(piece)
+            if size > LARGEST_ANSWER:
+                raise Refused(operation, f"the answer is larger than {LARGEST_ANSWER} bytes", status=response.status_code)
+            parts.append(piece)
+    except requests.RequestException as exc:
+        kind = Unavailable if repeatable else OutcomeUnknown
+        raise kind(operation, "the answer broke off", status=response.status_code) from _without_address(exc)
+    response._content = b"".join(parts)
+
+
+def _network_error(operation: str, exc: requests.RequestException, repeatable: bool) -> RemoteError:
+    reason = getattr(exc.args[0], "reason", None) if exc.args else None
+    if isinstance(exc, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(exc):
+        return Refused(operation, "the server's certificate is not trusted: check host and extra 'ca_bundle'")
+    if isinstance(exc, requests.ConnectTimeout) or isinstance(
+        reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    ):
+        # Raised before the first byte leaves this machine, so a write cannot have happened.
+        return Unavailable(operation, "no connection could be made")
+    if isinstance(exc, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema)):
+        return Refused(operation, "the address is not valid: check the connection's host")
+    what = "no answer in time" if isinstance(exc, requests.Timeout) else "the line broke"
+    return Unavailable(operation, what) if repeatable else OutcomeUnknown(operation, what)
+
+
+def _without_address(exc: BaseException) -> BaseException:
+    """The same kind of error without its text: ``requests`` puts the URL, and so its credential, into it."""
+    return type(exc)() if isinstance(exc, requests.RequestException) else exc
+
+
+def _worth_another_try(exc: BaseException) -> bool:
+    if isinstance(exc, RateLimited):
+        return exc.retry_after_s <= LONGEST_WAIT_S
+    return isinstance(exc, Unavailable)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    exc = state.outcome.exception() if state.outcome else None
+    if isinstance(exc, RateLimited):
+        return exc.retry_after_s
+    return FIRST_WAIT_S * float(2 ** (state.attempt_number - 1))

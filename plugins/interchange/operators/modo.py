@@ -1,0 +1,164 @@
+"""A directory file into Modo: checked before anything leaves this machine, uploaded once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from interchange.errors import BadRecord, SettingsError
+from interchange.hooks.http import Limiter
+from interchange.hooks.modo import ModoHook
+from interchange.ledger import EffectRef, Ledger, RunRef
+
+log = logging.getLogger(__name__)
+
+DAG_ID = "modo_directory"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectoryFile:
+    """
+    What a directory file was found to be.
+
+    :param size: bytes.
+    :param entries: elements directly below the root.
+    """
+
+    size: int
+    entries: int
+    sha256: str
+
+
+def check_directory(file: str, *, min_entries: int, max_mib: int) -> DirectoryFile:
+    """
+    Read a directory file once, as a stream. Modo's schema is not public, so only what any schema needs is checked.
+
+    :param file: a path, or a URL such as ``s3://CONN_ID@bucket/directory.xml``.
+    :raises BadRecord: missing, empty, too large, not well-formed, or with fewer entries than a directory can have.
+    """
+    with opened(file) as content:
+        return _check(content, min_entries=min_entries, max_size=max_mib << 20)
+
+
+def _check(content: IO[bytes], *, min_entries: int, max_size: int) -> DirectoryFile:
+    from lxml import etree
+
+    digest, size, depth, entries = hashlib.sha256(), 0, 0, 0
+    # No entities and no network: the file comes from outside.
+    parser = etree.XMLPullParser(events=("start", "end"), resolve_entities=False, no_network=True, huge_tree=False)
+    try:
+        while piece := content.read(CHUNK):
+            size += len(piece)
+            if size > max_size:
+                raise BadRecord("file", f"is larger than {max_size >> 20} MiB")
+            digest.update(piece)
+            parser.feed(piece)
+            for event, element in parser.read_events():
+                depth += 1 if event == "start" else -1
+                if event == "end":
+                    entries += depth == 1
+                    element.clear()
+                    while depth == 1 and element.getprevious() is not None:
+                        del element.getparent()[0]
+        if size == 0:
+            raise BadRecord("file", "is empty")
+        parser.close()
+    except etree.XMLSyntaxError as exc:
+        line = exc.position[0] if exc.position else "?"
+        raise BadRecord("file", f"is not well-formed XML (line {line}); it may be cut off") from None
+    if entries < min_entries:
+        raise BadRecord("file", f"has {entries} entries below its root; at least {min_entries} are expected")
+    return DirectoryFile(size=size, entries=entries, sha256=digest.hexdigest())
+
+
+def upload_directory(
+    file: str,
+    *,
+    name: str,
+    checked: DirectoryFile,
+    conn_id: str,
+    ledger: Ledger,
+    limiter: Limiter,
+    run: RunRef,
+    lease_s: float,
+) -> dict[str, Any]:
+    """
+    Upload a checked file as a new revision, and make it the current one where that takes a request of its own.
+
+    :param name: label of the revision; the same label with the same content is uploaded once.
+    :raises BadRecord: the file is not the one that was checked.
+    :raises OutcomeUnknown: the revision may exist; a person looks at Modo's console and settles it.
+    """
+    key = f"{name}/{checked.sha256[:32]}"
+    with closing(ModoHook(conn_id, limiter=limiter)) as modo:
+
+        def upload() -> dict[str, Any]:
+            with _local_copy(file) as content:
+                if hashlib.file_digest(content, "sha256").hexdigest() != checked.sha256:
+                    raise SettingsError(f"{file} has changed since it was checked; clear task 'check'")
+                content.seek(0)
+                modo.upload_directory(content, name=name, file_name=Path(file).name)
+            return {"name": name, **asdict(checked)}
+
+        receipt = ledger.perform(
+            EffectRef(DAG_ID, "directory", key), send=upload, find=None, lease_s=lease_s, run=run
+        )
+        if modo.enables_separately:
+
+            def enable() -> dict[str, Any]:
+                modo.enable_directory(name)
+                return {"name": name}
+
+            ledger.perform(
+                EffectRef(DAG_ID, "directory_enabled", key),
+                send=enable,
+                find=None,
+                resend=True,  # Making the current revision current changes nothing.
+                lease_s=lease_s,
+                run=run,
+            )
+    log.info("Directory revision %s: %s bytes, %s entries", name, checked.size, checked.entries)
+    return receipt
+
+
+@contextmanager
+def opened(file: str) -> Iterator[IO[bytes]]:
+    """
+    Open a local path or an object store's URL for reading.
+
+    :raises BadRecord: it is not there or cannot be read.
+    """
+    if not file:
+        raise SettingsError("file: give the path or URL of the directory file")
+    try:
+        if "://" in file:
+            from airflow.sdk import ObjectStoragePath
+
+            with ObjectStoragePath(file).open("rb") as content:
+                yield content
+        else:
+            with Path(file).open("rb") as content:
+                yield content
+    except OSError as exc:
+        raise BadRecord("file", f"cannot be read: {exc.strerror or type(exc).__name__}") from None
+
+
+@contextmanager
+def _local_copy(file: str) -> Iterator[IO[bytes]]:
+    """A file on this machine's disk: an upload needs its length first."""
+    if "://" not in file:
+        with opened(file) as content:
+            yield content
+        return
+    with tempfile.TemporaryFile() as copy, opened(file) as content:
+        shutil.copyfileobj(content, copy, CHUNK)
+        copy.seek(0)
+        yield copy

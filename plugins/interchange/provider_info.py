@@ -1,0 +1,96 @@
+"""
+What Airflow needs to know of this package before it starts: connection types, their forms, and task links.
+
+Found through the entry point ``apache_airflow_provider``. Declarative on purpose: the UI builds the forms from this
+without importing a hook.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+VERSION = "0.1.0"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata, in the shape of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "interchange",
+        "name": "Interchange",
+        "description": "Moves work between cloud services and never loses or doubles any of it.",
+        "versions": [VERSION],
+        "connection-types": [
+            {
+                "connection-type": "qualtrics",
+                "hook-class-name": "interchange.hooks.qualtrics.QualtricsHook",
+                "hook-name": "Qualtrics",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {"host": "Base URL", "login": "OAuth client id", "password": "OAuth client secret"},
+                    "placeholders": {"host": "https://{datacenter}.qualtrics.com"},
+                },
+                "conn-fields": {
+                    "api_token": _secret("API token", "Used instead of the OAuth client, if given"),
+                    "ca_bundle": _CA_BUNDLE,
+                },
+            },
+            {
+                "connection-type": "onedrive",
+                "hook-class-name": "interchange.hooks.onedrive.OneDriveHook",
+                "hook-name": "OneDrive",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {
+                        "host": "Graph URL",
+                        "login": "Application (client) id",
+                        "password": "Passphrase of the private key",
+                    },
+                    "placeholders": {"host": "https://graph.microsoft.com"},
+                },
+                "conn-fields": {
+                    "tenant": _text("Tenant", "Directory id or domain"),
+                    "authority": _text("Authority", "Sign-in address; https://login.microsoftonline.com unless given"),
+                    "private_key": _secret("Private key", "PEM text, or the path of a PEM file"),
+                    "thumbprint": _text("Thumbprint", "SHA-1 of the certificate, 40 hexadecimal digits"),
+                    "certificate": _text("Certificate", "PEM text, or the path of a PEM file; for SHA-256"),
+                    "client_secret": _secret("Client secret", "Instead of key and certificate"),
+                    "test_user": _text("Test user", "Whose drive the Test button looks at; optional"),
+                    "ca_bundle": _CA_BUNDLE,
+                },
+            },
+            {
+                "connection-type": "modo",
+                "hook-class-name": "interchange.hooks.modo.ModoHook",
+                "hook-name": "Modo",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port", "login", "password"],
+                    "relabeling": {"host": "Base URL"},
+                    "placeholders": {"host": "https://communicate.modolabs.net"},
+                },
+                "conn-fields": {
+                    "directory_token": _secret("Directory token", "Uploads directories"),
+                    "channel_token": _secret("Channel token", "Sends messages of its channel"),
+                    "auth_scheme": _text("Authorization scheme", "Token unless given"),
+                    "directory_path": _text("Directory path", "/api/v1/directories/revisions/ unless given"),
+                    "message_path": _text("Message path", "/api/v1/messages/personal/ unless given"),
+                    "enable_path": _text("Enable path", "Posted to after an upload, if given; {name} is filled in"),
+                    "ca_bundle": _CA_BUNDLE,
+                },
+            },
+        ],
+        "extra-links": [
+            "interchange.operators.links.StoredFileLink",
+            "interchange.operators.links.SurveyLink",
+        ],
+    }
+
+
+def _text(label: str, description: str) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"]}}
+
+
+def _secret(label: str, description: str) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"], "format": "password"}}
+
+
+_CA_BUNDLE = _text("CA bundle", "Path of a PEM file with the authorities to trust instead of the system's")

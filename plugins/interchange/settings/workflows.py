@@ -1,0 +1,30 @@
+"""Which workflows have settings, and where their models are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """
+    One workflow's settings.
+
+    :param module: holds the model class ``Settings``; imported only when a run starts.
+    :param schedule: cron expression used if neither the file nor the environment gives one; None: no
+        schedule.
+    :param names_under: the settings key with a list of things that have a ``name``, offered on the trigger
+        form.
+    """
+
+    module: str
+    schedule: str | None
+    names_under: str | None = None
+
+
+WORKFLOWS: Mapping[str, Workflow] = {
+    "qualtrics_to_onedrive": Workflow(
+        module="interchange.settings.qualtrics_to_onedrive", schedule="0 * * * *", names_under="exports"
+    ),
+}

