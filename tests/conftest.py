@@ -7,6 +7,7 @@ socket only.
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import logging
 import os
@@ -21,7 +22,15 @@ from sqlalchemy import URL, create_engine, make_url
 
 # Before anything imports Airflow: a home left in the environment would lead tests to a real database.
 if "INTERCHANGE_TEST_HOME" not in os.environ:
+    # Workers of one session inherit it; the process that made it takes it away.
     os.environ["INTERCHANGE_TEST_HOME"] = tempfile.mkdtemp(prefix="interchange-tests-")
+    _made_by = os.getpid()
+
+    @atexit.register
+    def _remove_home() -> None:
+        if os.getpid() == _made_by:
+            shutil.rmtree(os.environ["INTERCHANGE_TEST_HOME"], ignore_errors=True)
+
     os.environ["AIRFLOW_HOME"] = os.environ["INTERCHANGE_TEST_HOME"]
     os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{os.environ['AIRFLOW_HOME']}/airflow.db"
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -56,9 +65,19 @@ def new_postgresql_database(postgresql: URL) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_templates() -> dict[str, str]:
-    """Empty, migrated ledgers by kind of database, made when first asked for; tests get copies."""
-    return {}
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite ledger without any effect, to be copied."""
+    path = tmp_path_factory.mktemp("ledger") / "template.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: URL) -> URL:
+    """A PostgreSQL ledger, to be emptied before each use."""
+    url = _new_database(postgresql)
+    _migrate(url)
+    return make_url(url)
 
 
 @pytest.fixture(params=DATABASES)
@@ -76,42 +95,35 @@ def empty_database_url(database: str, tmp_path: Path, request: pytest.FixtureReq
 
 
 @pytest.fixture
-def ledger_url(
-    database: str,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    migrated_templates: dict[str, str],
-    request: pytest.FixtureRequest,
-) -> str:
-    """A migrated ledger without any effect."""
+def ledger_url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A migrated ledger without any effect. A test that changes its tables takes an empty database instead."""
+    if database == "sqlite":
+        copy = tmp_path / "ledger.db"
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), copy)
+        return f"sqlite:///{copy}"
+    url: URL = request.getfixturevalue("migrated_postgresql")
+    # A new database for each test takes long. Only a superuser can set the ledger's rules aside like this.
+    _execute(
+        url,
+        "SET session_replication_role = replica",
+        "TRUNCATE effects, events, claims, rate_limits, pins RESTART IDENTITY",
+    )
+    return url.render_as_string(hide_password=False)
+
+
+def _new_database(server: URL) -> str:
+    name = f"test_{next(_numbers)}_{uuid.uuid4().hex[:8]}"
+    _execute(server, f"CREATE DATABASE {name}")
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
+def _migrate(url: str) -> None:
     from interchange.ledger.database import make_engine
     from interchange.ledger.upgrade import migrate
 
-    server: URL | None = request.getfixturevalue("postgresql") if database == "postgresql" else None
-    if database not in migrated_templates:
-        template = (
-            f"sqlite:///{tmp_path_factory.mktemp('ledger')}/template.db"
-            if server is None
-            else _new_database(server)
-        )
-        engine = make_engine(template)
-        migrate(engine)
-        engine.dispose()
-        migrated_templates[database] = template
-    template = migrated_templates[database]
-    if server is None:
-        copy = tmp_path / "ledger.db"
-        shutil.copyfile(str(make_url(template).database), copy)
-        return f"sqlite:///{copy}"
-    return _new_database(server, template=make_url(template).database)
-
-
-def _new_database(server: URL, *, template: str | None = None) -> str:
-    name = f"test_{next(_numbers)}_{uuid.uuid4().hex[:8]}"
-    # Copying files is quicker than logging each page of a template.
-    copied = f" TEMPLATE {template} STRATEGY FILE_COPY" if template else ""
-    _execute(server, f"CREATE DATABASE {name}{copied}")
-    return server.set(database=name).render_as_string(hide_password=False)
+    engine = make_engine(url)
+    migrate(engine)
+    engine.dispose()
 
 
 def _execute(url: URL, *statements: str) -> None:

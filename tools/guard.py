@@ -79,8 +79,6 @@ class Guard:
 
     def run(self) -> int:
         """Start the command, wait until it ends or has to end, leave nothing behind."""
-        if os.getsid(0) != os.getpid():
-            os.setsid()
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.wake = self._listen_to_signals()
         self.child = self._start()
@@ -101,10 +99,6 @@ class Guard:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        # The terminal is not ours any more, and output that nobody reads is no reason to leave the command
-        # alone.
-        for number in (signal.SIGHUP, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_IGN)
         return readable
 
     def _stop(self, *_: object) -> None:
@@ -120,7 +114,7 @@ class Guard:
             os.setpgid(0, 0)
             _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
             if os.getppid() == guard:
                 os.execvp(self.command[0], self.command)

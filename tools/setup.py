@@ -126,7 +126,7 @@ class Setup:
             )
 
     def discard_incomplete(self) -> None:
-        """Remove a ``.venv`` that was never finished or no longer runs; one of older pins is good to go on from."""
+        """Remove a ``.venv`` that was never finished or no longer runs; one of older pins is kept."""
         if self.stamp.exists() and not self.unfinished.exists() and self.python_runs():
             return
         if self.venv.exists():

@@ -240,8 +240,8 @@ class TestFragments:
             context.wrap_socket(plain, server_hostname=parts.hostname) as line,
         ):
             head = (
-                f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {UNIT}\r\n"
-                f"Content-Range: bytes {UNIT}-{2 * UNIT - 1}/{len(CONTENT)}\r\n\r\n"
+                f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+                f"Content-Length: {UNIT}\r\nContent-Range: bytes {UNIT}-{2 * UNIT - 1}/{len(CONTENT)}\r\n\r\n"
             )
             line.sendall(head.encode() + b"x" * 100_000)
 
@@ -423,6 +423,15 @@ class TestBehaviourOfOneFragment:
         assert answer.status_code == 201
         assert onedrive.files()["/f"]["sha256"] == hashlib.sha256(CONTENT).hexdigest()
 
+    def test_half_of_the_last_one_kept(self, onedrive: OneDrive) -> None:
+        onedrive.host_options(fragments={"1": "keeps_half"})
+        url = onedrive.session_url("/f")
+
+        answer = onedrive.fragment(url, CONTENT, 0, len(CONTENT))
+
+        assert (answer.status_code, ranges(answer)) == (202, [f"{UNIT}-"])
+        assert onedrive.files() == {}
+
     def test_several_ranges(self, onedrive: OneDrive) -> None:
         onedrive.host_options(fragments={"1": "splits_ranges"})
         url = onedrive.session_url("/f")
@@ -449,6 +458,8 @@ def test_a_restart_in_the_middle_of_a_session(tmp_path: Path) -> None:
     ports = {}
     with Sandbox(MICROSOFT, folder=tmp_path) as first:
         client = OneDrive(first)
+        client.send_all(client.session_url("/g"), CONTENT)
+        client.put("/g", b"replaced")
         url = client.session_url("/f")
         client.fragment(url, CONTENT, 0, UNIT)
         ports = {name: int(urlsplit(first.url(name)).port or 0) for name in first.vendors}
@@ -456,6 +467,7 @@ def test_a_restart_in_the_middle_of_a_session(tmp_path: Path) -> None:
     with Sandbox(MICROSOFT, folder=tmp_path, ports=ports) as second:
         client = OneDrive(second)
         assert ranges(client.status(url)) == [f"{UNIT}-"]
+        assert len(list((tmp_path / "drive").iterdir())) == 2
         for start in (UNIT, 2 * UNIT, 3 * UNIT):
             answer = client.fragment(url, CONTENT, start, UNIT)
 

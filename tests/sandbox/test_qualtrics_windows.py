@@ -119,6 +119,13 @@ def test_windows_over_a_response_each_second(
 # Generated responses
 
 
+def test_boundaries_at_the_second_of_a_generated_response(shared: Api) -> None:
+    header, _, _, first, second, *_ = shared.table(**DAY)
+    bounds = [row[header.index("RecordedDate")].replace(" ", "T") + "Z" for row in (first, second)]
+    between = shared.ids(startDate=bounds[0], endDate=bounds[1])
+    assert between == [first[header.index("ResponseId")]]
+
+
 @settings(max_examples=40, deadline=None)
 @given(hour=st.integers(0, 24 * 365 * 2))
 def test_every_past_hour_has_responses(shared: Api, hour: int) -> None:
@@ -212,6 +219,12 @@ def test_the_delay_before_a_response_can_be_exported(api: Api) -> None:
     api.sandbox.clock.advance(60)
     assert api.ids(QUIET) == ["R_fresh"]
 
+    api.switch(visible_delay_s=4 * 3600)
+    start = (now - dt.timedelta(hours=4)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert api.ids(startDate=start) == []
+    api.sandbox.clock.advance(2 * 3600)
+    assert len(api.ids(startDate=start)) in (7, 8, 9)
+
 
 def test_responses_in_progress_are_exported_alone(api: Api) -> None:
     put(api, "R_done", "2026-03-01T09:10:00Z")
@@ -289,6 +302,8 @@ def test_continuation_with_a_late_response(api: Api) -> None:
 
 def test_a_continuation_token_ends_after_a_week(api: Api) -> None:
     _, token = continued(api, allowContinuation=True)
+    assert api.start(QUIET, continuationToken=token, allowContinuation=True).status_code == 400
+    assert api.start(QUIET, continuationToken=token).status_code == 200
     assert api.start(FEEDBACK, continuationToken=token).status_code == 400
     api.sandbox.clock.advance(7 * 24 * 3600)
     assert api.start(QUIET, continuationToken=token).status_code == 400
@@ -304,6 +319,7 @@ def test_a_finished_job_is_fixed(api: Api) -> None:
 
     put(api, "R_2", "2026-03-01T09:20:00Z")
     put(api, "R_1", "2026-03-01T09:10:00Z", values={"note": "edited"})
+    api.vendor.seed({"generate": {"survey_id": QUIET, "count": 3, "from": HOUR["startDate"]}})
     api.vendor.seed({"surveys": [{"id": QUIET, "name": "Renamed", "embedded": ["note"]}]})
 
     assert api.download(done, QUIET).content == before

@@ -146,7 +146,7 @@ class Ledger(LedgerReader):
         return effect_of(row)
 
     def renew(self, ref: EffectRef, *, lease_s: float) -> Effect:
-        """Extend our own claim to ``lease_s`` seconds from now, even one that ran out if it was left alone."""
+        """Extend our own claim to ``lease_s`` seconds from now, even one that ran out if left alone since."""
         with transaction(self.engine) as connection:
             row = connection.execute(
                 update(effects)

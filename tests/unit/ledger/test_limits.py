@@ -108,8 +108,10 @@ LIMIT, PERIOD_S, CALLS = 20, 0.5, 50
 NOTE_SLOTS = {
     "sqlite": [
         "CREATE TABLE slots (next_at double)",
-        "CREATE TRIGGER note_new AFTER INSERT ON rate_limits BEGIN INSERT INTO slots VALUES (NEW.next_at); END",
-        "CREATE TRIGGER note AFTER UPDATE ON rate_limits BEGIN INSERT INTO slots VALUES (NEW.next_at); END",
+        """CREATE TRIGGER note_first AFTER INSERT ON rate_limits
+        BEGIN INSERT INTO slots VALUES (NEW.next_at); END""",
+        """CREATE TRIGGER note AFTER UPDATE ON rate_limits
+        BEGIN INSERT INTO slots VALUES (NEW.next_at); END""",
     ],
     "postgresql": [
         "CREATE TABLE slots (next_at double precision)",
@@ -127,18 +129,23 @@ def call_often(url: str, barrier: Any) -> None:
         limiter.acquire("vendor", limit=LIMIT, period_s=PERIOD_S)
 
 
-def test_processes_together_never_exceed_the_limit(ledger_url, in_process, sql, database):
-    for statement in NOTE_SLOTS[database]:
-        sql(statement)
+def test_processes_together_never_exceed_the_limit(empty_database_url, in_process, database):
+    engine = make_engine(empty_database_url)
+    RateLimiter(engine)
+    with engine.begin() as connection:
+        for statement in NOTE_SLOTS[database]:
+            connection.exec_driver_sql(statement)
     barrier = multiprocessing.get_context("fork").Barrier(3)
-    processes = [in_process(call_often, ledger_url, barrier) for _ in range(3)]
+    processes = [in_process(call_often, empty_database_url, barrier) for _ in range(3)]
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
 
     # Each call got a slot of its own, at least the spacing after the one before: then no window can hold more
     # than the limit, as the tests above show for one process.
-    slots = sorted(next_at for (next_at,) in sql("SELECT next_at FROM slots"))
+    with engine.connect() as connection:
+        slots = sorted(connection.exec_driver_sql("SELECT next_at FROM slots").scalars())
+    engine.dispose()
     spacing_s = PERIOD_S / (LIMIT - LIMIT // 10 + 1)
     assert len(slots) == 3 * CALLS
     assert min(after - before for before, after in itertools.pairwise(slots)) > spacing_s - 1e-6

@@ -52,11 +52,13 @@ def test_opening_a_ledger_that_is_current_asks_once(ledger_url):
     engine.dispose()
 
 
-def test_a_ledger_of_a_newer_version_is_left_alone(engine, sql):
-    sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+def test_a_ledger_of_a_newer_version_is_left_alone(empty):
+    migrate(empty)
+    with empty.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
 
     with pytest.raises(SettingsError, match="newer"):
-        Ledger(make_engine(engine.url), owner="ann")
+        Ledger(empty, owner="ann")
 
 
 def test_airflows_own_database_is_left_alone(empty):

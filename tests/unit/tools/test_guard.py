@@ -135,6 +135,11 @@ def test_a_copy_of_the_pipe_in_a_forked_child_keeps_nothing_alive(folder: Path) 
     assert_gone(processes)
 
 
+def test_a_command_that_kills_its_own_group_does_not_take_the_guard_with_it(folder: Path) -> None:
+    guarded = Guarded("sh", ["sh", "-c", "kill -KILL 0"], env=dict(os.environ), log=folder / "log")
+    assert guarded.wait(LIMIT_S) == 128 + signal.SIGKILL
+
+
 @pytest.mark.parametrize("options", [(), ("--deaf",)])
 def test_stop_ends_everybody(options: tuple[str, ...], folder: Path) -> None:
     guarded = family(folder, *options)
