@@ -40,7 +40,12 @@ SETTINGS = parse_time_settings("qualtrics_to_onedrive")
     max_active_runs=4,
     tags=["interchange", "qualtrics", "onedrive"],
     doc_md=__doc__,
-    default_args={"owner": "operations", "retries": 8, "retry_policy": policies.OUTBOUND},
+    default_args={
+        "owner": "operations",
+        "retries": 8,
+        "retry_policy": policies.OUTBOUND,
+        "retry_delay": policies.RETRY_DELAY,
+    },
     params={
         "exports": Param(
             [],
@@ -75,14 +80,14 @@ SETTINGS = parse_time_settings("qualtrics_to_onedrive")
     },
 )
 def qualtrics_to_onedrive() -> None:
-    @task(retries=0)
+    @task
     def plan() -> list[dict[str, Any]]:
         """What this run is to export, and where to. Changes nothing."""
         from interchange.exports import plan_exports
 
         return [entry.as_json() for entry in plan_exports(get_current_context())]
 
-    @task(retries=0)
+    @task
     def due(planned: list[dict[str, Any]], params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """The plan, or nothing in a dry run."""
         return [] if params and params["dry_run"] else planned

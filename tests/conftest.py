@@ -96,7 +96,7 @@ def empty_database_url(database: str, tmp_path: Path, request: pytest.FixtureReq
 
 @pytest.fixture
 def ledger_url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """A migrated ledger without any effect. A test that changes its tables takes an empty database instead."""
+    """A migrated ledger without any effect. A test that changes tables takes an empty database instead."""
     if database == "sqlite":
         copy = tmp_path / "ledger.db"
         shutil.copyfile(request.getfixturevalue("migrated_sqlite"), copy)

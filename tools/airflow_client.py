@@ -233,7 +233,22 @@ class AirflowClient:
         :param options: the request's further fields, such as ``max_active_runs`` or ``reprocess_behavior``.
         """
         body = {"dag_id": dag_id, "from_date": start.isoformat(), "to_date": end.isoformat(), **options}
-        return int(self.request("POST", "/backfills", body=body)["id"])
+        created: Json = {}
+        trouble: list[AirflowError] = []
+
+        def accepted() -> bool:
+            try:
+                created.update(self.request("POST", "/backfills", body=body))
+            except AirflowError as exc:
+                # On SQLite the scheduler's own writes get in the way now and then; nothing is created then.
+                if "locked" not in str(exc):
+                    raise
+                trouble.append(exc)
+                return False
+            return True
+
+        _wait_until(accepted, 60.0, lambda: str(trouble[-1]))
+        return int(created["id"])
 
     def backfills(self, dag_id: str) -> list[Json]:
         """The backfills of a DAG, whoever asked for them, the newest last."""

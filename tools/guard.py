@@ -5,9 +5,9 @@ Run one command so that nothing of it outlives the process that asked for it.
 
 ``FD`` is the read end of a pipe whose write end only the asking process holds. Whatever ends that process (a
 return, an exception, SIGKILL, a closed terminal), the pipe closes, and the guard ends the command with
-everything it has started. The guard itself stands in a session of its own, away from the terminal's signals;
-the command runs in that session in its own process group, so that ``getsid(pid) == guard's pid`` tells what
-belongs to it.
+everything it has started. The guard must be started as the leader of a new session, away from the terminal's
+signals; the command runs in that session in a process group of its own, so that ``getsid(pid) == guard's
+pid`` tells what belongs to it.
 
 A process that leaves the session (``setsid``, a daemon's double fork) is still found: on Linux the guard
 adopts every orphan among its descendants. And should the guard itself be killed, the kernel sends the command

@@ -160,12 +160,17 @@ class Setup:
         """Azurite, by the npm that came with the packages."""
         source = self.root / "tests" / "emulators"
         folder = self.venv / "emulators"
+        lock = folder / "package-lock.json"
+        azurite = folder / "node_modules" / ".bin" / "azurite-blob"
+        # npm would remove and install everything again. What is there is whole: see discard_incomplete().
+        if azurite.exists() and lock.read_bytes() == (source / lock.name).read_bytes():
+            return
         folder.mkdir(exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
+        for name in ("package.json", lock.name):
             shutil.copyfile(source / name, folder / name)
         print("setup: installing Azurite into .venv/emulators")
         npm = [str(self.venv / "bin" / "npm"), "ci", "--ignore-scripts"]
-        npm += ["--no-audit", "--no-fund", "--loglevel=error"]
+        npm += ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
         # The wheel's own node must come first on PATH: npm starts "node" by name.
         path = f"{self.venv / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
         self.call("npm could not install Azurite", npm, cwd=folder, env={**os.environ, "PATH": path})

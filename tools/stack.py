@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Self
 
 import httpx
+import psutil
 
 from tools.airflow_client import LOCKED, LOCKED_TRIES, AirflowClient
 from tools.airflow_home import AirflowHome, environment, write_private
@@ -66,7 +67,7 @@ class AirflowStack:
     :param settings: further environment variables for all components.
     :param port_setting: how the person sets the port; for the message when it is taken.
     :param needed_bytes: free disk space to insist on.
-    :param patience_s: how long to wait for a home that another one still uses.
+    :param patience_s: how long to wait for a home in which the last Airflow is still ending.
     """
 
     def __init__(
@@ -210,8 +211,9 @@ class AirflowStack:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > give_up_at:
-                    owner = os.pread(self._lock, PID_WIDTH, 0).decode().strip()
+                owner = os.pread(self._lock, PID_WIDTH, 0).decode().strip()
+                # Without its owner, what is left of it is being ended by the guards: soon the home is free.
+                if time.monotonic() > give_up_at or (owner.isdigit() and psutil.pid_exists(int(owner))):
                     raise StackError(
                         f"{self.home.folder} is in use: an Airflow started by process {owner} runs there. "
                         "End that one first (Ctrl-C in its terminal)."

@@ -6,8 +6,8 @@ S3, Google Cloud Storage and Azure Blob on this machine: the real emulators, one
         os.environ |= s3.environment()
         s3.connection()          # Airflow connection, for aws_default
 
-None of them checks everything its original does: moto takes wrong checksums and any credentials, the GCS emulator
-ignores preconditions and has no authentication. Azurite checks signatures and preconditions.
+None of them checks everything its original does: moto takes wrong checksums and any credentials, the GCS
+emulator ignores preconditions and has no authentication. Azurite checks signatures and preconditions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self
 
 import httpx
 
-from tools.processes import Guarded, ProcessError, free_ports
+from tools.processes import Guarded, ProcessError, free_ports, port_is_free
 
 HOST = "127.0.0.1"
 # Azurite's first start after its installation takes ten seconds, on a busy machine more.
@@ -75,6 +75,8 @@ class Emulator(ABC):
 
         :raises ProcessError: it ends instead, or does not answer in time; the text contains its last output.
         """
+        if self._wanted_port and not port_is_free(self._wanted_port, HOST):
+            raise ProcessError(f"{self.name} cannot listen: port {self._wanted_port} is taken")
         for attempt in range(1, ATTEMPTS + 1):
             self.port = self._wanted_port or free_ports(1)[0]
             self._process = Guarded(self.name, self._command(), env=_clean_environment(), log=self._log)
@@ -145,7 +147,10 @@ class S3(Emulator):
         return {"AWS_EC2_METADATA_DISABLED": "true"}
 
     def create_bucket(self, name: str) -> None:
-        body = f"<CreateBucketConfiguration><LocationConstraint>{self.region}</LocationConstraint></CreateBucketConfiguration>"
+        body = (
+            "<CreateBucketConfiguration>"
+            f"<LocationConstraint>{self.region}</LocationConstraint></CreateBucketConfiguration>"
+        )
         httpx.put(f"{self.url}/{name}", content=body, trust_env=False).raise_for_status()
 
 
@@ -166,7 +171,12 @@ class Gcs(Emulator):
         }
 
     def environment(self) -> dict[str, str]:
-        return {"STORAGE_EMULATOR_HOST": self.url, "NO_GCE_CHECK": "true"}
+        return {
+            "STORAGE_EMULATOR_HOST": self.url,
+            "NO_GCE_CHECK": "true",
+            # gcsfs asks by gRPC which kind of bucket it has; the emulator speaks none, and that takes a minute.
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        }
 
     def create_bucket(self, name: str) -> None:
         httpx.post(
@@ -178,8 +188,8 @@ class AzureBlob(Emulator):
     """
     Azure Blob: Azurite, a Node program.
 
-    It is looked for at ``INTERCHANGE_AZURITE`` (the path of its ``azurite-blob``), then in this environment, where
-    ``make setup`` puts it. Node comes with the environment as a package.
+    It is looked for at ``INTERCHANGE_AZURITE`` (the path of its ``azurite-blob``), then in this environment,
+    where ``make setup`` puts it. Node comes with the environment as a package.
     """
 
     name = "azurite"

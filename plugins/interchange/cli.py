@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 OK, FOUND_WRONG, USAGE, REFUSED, NOT_NOW = range(5)
 
-GROUPS: tuple[str, ...] = ("interchange.ledger.commands",)
+GROUPS: tuple[str, ...] = ("interchange.ledger.commands", "interchange.doctor")
 """Modules that add commands, in the order ``--help`` shows them."""
 
 

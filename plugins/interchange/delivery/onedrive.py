@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -196,9 +196,15 @@ class OneDriveDelivery:
     def _send_all(self, reading: Reading, total: int, session: dict[str, Any]) -> tuple[DriveItem, FileFacts]:
         if reading.length not in (None, total):
             raise _SessionLost("the source has another length now")
+        with contextlib.closing(reading.fragments(self._fragment_size, total=total)) as fragments:
+            return self._send_fragments(fragments, total, session)
+
+    def _send_fragments(
+        self, fragments: Iterable[Fragment], total: int, session: dict[str, Any]
+    ) -> tuple[DriveItem, FileFacts]:
         resume_at = session["resume_at"]
         prefixes = {session["sent"]: session["sent_prefix"], session["sending"]: session["sending_prefix"]}
-        for fragment in reading.fragments(self._fragment_size, total=total):
+        for fragment in fragments:
             if fragment.end <= resume_at and fragment.facts is None:
                 continue
             if fragment.start == resume_at > 0 and fragment.prefix != prefixes.get(resume_at):
@@ -252,7 +258,13 @@ class OneDriveDelivery:
                 if isinstance(exc, Refused) and not isinstance(exc, NotFound) and exc.status != 416:
                     raise
                 trouble = exc
-                found = self._ask(url, fragment, last)
+                try:
+                    found = self._ask(url, fragment, last)
+                except (Unavailable, Refused):
+                    if last and isinstance(exc, OutcomeUnknown):
+                        # The file may be there by now: another try has to look before it sends.
+                        raise exc from None
+                    raise
                 if isinstance(found, DriveItem):
                     return found
                 if found is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -161,7 +161,7 @@ class Reading:
             quick_xor_hash=self._quick_xor.base64(),
         )
 
-    def fragments(self, size: int, *, total: int) -> Iterator[Fragment]:
+    def fragments(self, size: int, *, total: int) -> Generator[Fragment, None, None]:
         """
         The file in fragments of ``size`` bytes, read ahead by one in a thread of its own.
 

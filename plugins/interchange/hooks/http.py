@@ -14,10 +14,14 @@ translation of failures into :mod:`interchange.errors`. A write with an unclear 
 from __future__ import annotations
 
 import email.utils
+import logging
+import os
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
@@ -40,6 +44,8 @@ from interchange.errors import (
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
+READ_TIMEOUT_VARIABLE = "INTERCHANGE_READ_TIMEOUT_S"
+"""Environment variable: the longest that any call waits for its answer, or for the next piece of it, in seconds."""
 ATTEMPTS = 4
 FIRST_WAIT_S = 0.5
 # Waits up to this long happen inside the call; longer ones give the worker slot back (RateLimited → Airflow's retry).
@@ -47,6 +53,22 @@ LONGEST_WAIT_S = 20.0
 DEFAULT_RETRY_AFTER_S = 30.0
 LARGEST_ANSWER = 8 << 20
 CHUNK = 1 << 20
+# Of a server's own failures these will be the same again: not implemented, HTTP version, no room left.
+LASTING_FAILURES = (501, 505, 507)
+
+
+class _WithoutQueries(logging.Filter):
+    """Keeps credentials in URLs out of the lines that urllib3 writes for every request at level DEBUG."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                value.partition("?")[0] if isinstance(value, str) else value for value in record.args
+            )
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
 
 
 class Limiter(Protocol):
@@ -72,7 +94,7 @@ class Limit:
     period_s: float
 
 
-class _NoAuth(requests.auth.AuthBase):
+class NoAuth(requests.auth.AuthBase):
     """Keeps ``requests`` from adding credentials it finds in a netrc file."""
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -119,17 +141,26 @@ class VendorHook(HttpHook):
 
     :param conn_id: Airflow connection; ``host`` is a base URL, extra ``ca_bundle`` a file of trusted authorities.
     :param limiter: the deployment's shared rate limits; None (the Test button) counts nothing.
+    :param pause: how to wait, given seconds.
     """
 
     conn_name_attr = "conn_id"
     default_host: ClassVar[str] = ""  # type: ignore[misc]  # the provider's plain attribute, constant per class here
 
-    def __init__(self, conn_id: str = "", *, limiter: Limiter | None = None) -> None:
+    def __init__(
+        self,
+        conn_id: str = "",
+        *,
+        limiter: Limiter | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         super().__init__(http_conn_id=conn_id or self.default_conn_name)
         self.conn_id = self.http_conn_id
         self._limiter = limiter
+        self._pause = pause
         self._session: requests.Session | None = None
         self._connection: Any = None
+        self._verify: str | bool | None = None
 
     # What a vendor's hook defines
 
@@ -155,6 +186,11 @@ class VendorHook(HttpHook):
         return ""
 
     def request_id_of(self, response: requests.Response) -> str | None:
+        """The vendor's own id of a call, from the answer's headers."""
+        return None
+
+    def request_id_in(self, payload: Any) -> str | None:
+        """The same, from an error's JSON."""
         return None
 
     # Connection and session
@@ -194,7 +230,7 @@ class VendorHook(HttpHook):
         super()._set_base_url(connection)
 
     def _configure_session_from_auth(self, session: requests.Session, connection: Any) -> requests.Session:
-        session.auth = _NoAuth()
+        session.auth = NoAuth()
         return session
 
     def _configure_session_from_extra(
@@ -213,10 +249,21 @@ class VendorHook(HttpHook):
         """
         What proves the server: given on every call, since ``REQUESTS_CA_BUNDLE`` silently replaces a session's own.
 
-        :raises SettingsError: the extra asks to switch verification off, or the file is not there.
+        :raises SettingsError: the extra names no file of certificates.
         """
-        bundle = self.extra.get("ca_bundle")
-        return str(bundle) if bundle else True
+        if self._verify is None:
+            bundle = self.extra.get("ca_bundle") or None
+            try:
+                if bundle is not None:
+                    # Here, since a file that cannot be read looks like a broken line later.
+                    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(bundle)
+            except (OSError, TypeError):
+                raise SettingsError(
+                    f"connection {self.http_conn_id}: extra 'ca_bundle' must be the path of a file "
+                    "with the certificates (PEM) that are trusted"
+                ) from None
+            self._verify = bundle or True
+        return self._verify
 
     def close(self) -> None:
         if self._session is not None:
@@ -251,11 +298,15 @@ class VendorHook(HttpHook):
         :raises Refused: will fail again unchanged.
         :raises OutcomeUnknown: a write that is not repeatable may have happened.
         """
-        with self._attempted(
-            operation, method, url, repeatable, authorized, expected, dict(headers or {}), timeout_s, body
-        ) as response:
-            _read_all(response, operation, repeatable)
-            return response
+
+        def attempt() -> requests.Response:
+            with self._attempt(
+                operation, method, url, repeatable, authorized, expected, dict(headers or {}), timeout_s, body
+            ) as response:
+                _read_all(response, operation, repeatable)
+                return response
+
+        return self._retried(attempt)
 
     def call_json(self, operation: str, method: str, url: str, *, repeatable: bool, **options: Any) -> Any:
         """:meth:`call`, for answers that are JSON objects."""
@@ -276,23 +327,21 @@ class VendorHook(HttpHook):
 
         :raises Unavailable: also while the chunks are read.
         """
-        with self._attempted(
-            operation, "GET", url, True, True, (200,), {"Accept-Encoding": "identity"}, timeout_s, {}
+        headers = {"Accept-Encoding": "identity"}
+        with self._retried(
+            lambda: self._attempt(operation, "GET", url, True, True, (200,), headers, timeout_s, {})
         ) as response:
             yield Download(response, operation)
 
-    @contextmanager
-    def _attempted(self, operation: str, *arguments: Any) -> Iterator[requests.Response]:
-        response = tenacity.Retrying(
+    def _retried(self, attempt: Callable[[], requests.Response]) -> requests.Response:
+        """What certainly did not happen is tried again, a few times."""
+        return tenacity.Retrying(
+            sleep=self._pause,
             retry=tenacity.retry_if_exception(_worth_another_try),
             wait=_wait,
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             reraise=True,
-        )(self._attempt, operation, *arguments)
-        try:
-            yield response
-        finally:
-            response.close()
+        )(attempt)
 
     def _attempt(
         self,
@@ -334,23 +383,22 @@ class VendorHook(HttpHook):
         timeout_s: float,
         body: Mapping[str, Any],
     ) -> requests.Response:
-        started = time.monotonic()
+        self._check_headers(headers)
+        started, verify = time.monotonic(), self.verify
         try:
             response = self.session.request(
                 method,
                 address,
                 headers=dict(headers),
-                timeout=(CONNECT_TIMEOUT_S, timeout_s),
-                verify=self.verify,
+                timeout=(CONNECT_TIMEOUT_S, read_timeout_s(timeout_s)),
+                verify=verify,
                 # A followed redirect turns a POST into a GET and can carry a credential away.
                 allow_redirects=False,
                 stream=True,
                 **body,
             )
         except requests.RequestException as exc:
-            raise _network_error(operation, exc, repeatable) from _without_address(exc)
-        except OSError as exc:
-            raise SettingsError(f"connection {self.http_conn_id}: extra 'ca_bundle' cannot be read: {exc.strerror}") from exc
+            raise network_error(operation, exc, repeatable) from _without_address(exc)
         request_id = self.request_id_of(response)
         self.log.info(
             "%s: HTTP %s in %.2f s%s",
@@ -361,6 +409,15 @@ class VendorHook(HttpHook):
         )
         return response
 
+    def _check_headers(self, headers: Mapping[str, str]) -> None:
+        """The libraries below notice late, or quote the value: mostly a secret with a line break at its end."""
+        for name, value in headers.items():
+            if not value.isascii() or not value.isprintable():
+                raise SettingsError(
+                    f"connection {self.http_conn_id}: what goes into the header {name} has a line break or a "
+                    "letter that no header can carry; was a token pasted with something around it?"
+                )
+
     def _respect_limits(self, operation: str) -> None:
         if self._limiter is None:
             return
@@ -369,22 +426,22 @@ class VendorHook(HttpHook):
                 limit.bucket, limit=limit.limit, period_s=limit.period_s, max_wait_s=LONGEST_WAIT_S
             )
             if wait_s > 0:
-                time.sleep(wait_s)
+                self._pause(wait_s)
 
     def _error(self, operation: str, response: requests.Response, repeatable: bool) -> RemoteError:
         status = response.status_code
-        code = self._code(operation, response)
-        request_id = self.request_id_of(response)
+        code, request_id = self._told(operation, response)
         facts: dict[str, Any] = {"status": status, "request_id": request_id, "code": code}
         named = f" ({code})" if code else ""
         retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
+        if self._limiter is not None and retry_after_s and status in (429, 503):
+            # Whoever goes on regardless prolongs the block, for all of this deployment.
+            for bucket in {limit.bucket for limit in self.limits_of(operation)}:
+                self._limiter.penalise(bucket, retry_after_s)
         if status == 429:
             wait_s = DEFAULT_RETRY_AFTER_S if retry_after_s is None else retry_after_s
-            if self._limiter is not None and retry_after_s:
-                for limit in self.limits_of(operation):
-                    self._limiter.penalise(limit.bucket, retry_after_s)
             return RateLimited(operation, f"the vendor asks us to slow down{named}", retry_after_s=wait_s, **facts)
-        if status in (500, 502, 503, 504, 408, 425, 509):
+        if status in (408, 425) or (status >= 500 and status not in LASTING_FAILURES):
             if not repeatable:
                 return OutcomeUnknown(operation, f"the vendor failed while it had our request{named}", **facts)
             if retry_after_s:
@@ -397,17 +454,23 @@ class VendorHook(HttpHook):
         if status in (401, 403):
             advice = f"check the credentials and permissions of connection {self.http_conn_id}"
             return Refused(operation, f"not allowed{named}: {advice}", **facts)
-        if 300 <= status < 400:
+        if status < 300:
+            kind = Unavailable if repeatable else OutcomeUnknown
+            return kind(operation, "the vendor's answer is none that is known for this call", **facts)
+        if status < 400:
             return Refused(operation, "the vendor answers with a redirect: check the connection's host and paths", **facts)
         return Refused(operation, f"refused by the vendor{named}", **facts)
 
-    def _code(self, operation: str, response: requests.Response) -> str:
+    def _told(self, operation: str, response: requests.Response) -> tuple[str, str | None]:
+        """The vendor's code of an error and its id of the call, as far as it tells them."""
+        request_id = self.request_id_of(response)
         try:
             _read_all(response, operation, True)
-            return self.error_code(response.json())[:120]
+            payload = response.json()
+            return self.error_code(payload)[:120], request_id or self.request_id_in(payload)
         except (ValueError, TypeError, AttributeError, KeyError, InterchangeError):
             # Not JSON, or not of the vendor's shape: the status alone has to do.
-            return ""
+            return "", request_id
 
     # The Test button
 
@@ -425,6 +488,15 @@ class VendorHook(HttpHook):
             self.close()
 
 
+def read_timeout_s(own_s: float = READ_TIMEOUT_S) -> float:
+    """How long a call waits: its own time-out, or less where the environment says so."""
+    try:
+        longest_s = float(os.environ.get(READ_TIMEOUT_VARIABLE, ""))
+    except ValueError:
+        return own_s
+    return min(own_s, longest_s) if longest_s > 0 else own_s
+
+
 def parse_retry_after(value: str | None, *, now: Callable[[], float] = time.time) -> float | None:
     """Seconds to wait, from a number of seconds or an HTTP date; None where it is neither (RFC 9110 §10.2.3)."""
     if not value:
@@ -436,6 +508,9 @@ def parse_retry_after(value: str | None, *, now: Callable[[], float] = time.time
         moment = email.utils.parsedate_to_datetime(text)
     except ValueError:
         return None
+    if moment.tzinfo is None:
+        # The oldest of HTTP's three forms of a date names no zone; all of them mean GMT.
+        moment = moment.replace(tzinfo=UTC)
     return max(0.0, moment.timestamp() - now())
 
 
@@ -447,19 +522,21 @@ def _read_all(response: requests.Response, operation: str, repeatable: bool) -> 
         for piece in response.iter_content(1 << 16):
             size += len(piece)
             if size > LARGEST_ANSWER:
-                raise Refused(operation, f"the answer is larger than {LARGEST_ANSWER} bytes", status=response.status_code)
+                kind = Refused if repeatable else OutcomeUnknown
+                raise kind(operation, f"the answer is larger than {LARGEST_ANSWER} bytes", status=response.status_code)
             parts.append(piece)
     except requests.RequestException as exc:
-        kind = Unavailable if repeatable else OutcomeUnknown
-        raise kind(operation, "the answer broke off", status=response.status_code) from _without_address(exc)
+        broken = Unavailable if repeatable else OutcomeUnknown
+        raise broken(operation, "the answer broke off", status=response.status_code) from _without_address(exc)
     response._content = b"".join(parts)
 
 
-def _network_error(operation: str, exc: requests.RequestException, repeatable: bool) -> RemoteError:
+def network_error(operation: str, exc: requests.RequestException, repeatable: bool) -> RemoteError:
+    """What a call without an answer means. Nothing of the exception's text is kept: it holds the URL."""
     reason = getattr(exc.args[0], "reason", None) if exc.args else None
     if isinstance(exc, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(exc):
         return Refused(operation, "the server's certificate is not trusted: check host and extra 'ca_bundle'")
-    if isinstance(exc, requests.ConnectTimeout) or isinstance(
+    if isinstance(exc, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or isinstance(
         reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     ):
         # Raised before the first byte leaves this machine, so a write cannot have happened.

@@ -9,7 +9,6 @@ another host whose URL is itself the credential: it is never logged and never ge
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,25 @@ from urllib.parse import quote
 import requests
 
 from interchange.core.onedrive_names import encode_path
-from interchange.errors import Conflict, NotFound, OutcomeUnknown, Refused, SettingsError, Unavailable
-from interchange.hooks.http import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Limit, VendorHook
+from interchange.errors import (
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    SettingsError,
+    Unavailable,
+)
+from interchange.hooks.http import (
+    CONNECT_TIMEOUT_S,
+    DEFAULT_RETRY_AFTER_S,
+    Limit,
+    NoAuth,
+    VendorHook,
+    network_error,
+    parse_retry_after,
+    read_timeout_s,
+)
 
 AUTHORITY = "https://login.microsoftonline.com"
 FRAGMENT_TIMEOUT_S = 300.0
@@ -74,7 +90,7 @@ class OneDriveHook(VendorHook):
     conn_type = "onedrive"
     default_conn_name = "onedrive_default"
     hook_name = "OneDrive"
-    default_host = "https://graph.microsoft.com"
+    default_host = "https://graph.microsoft.com"  # type: ignore[misc]  # as in the base class
 
     _application: Any = None
 
@@ -89,19 +105,14 @@ class OneDriveHook(VendorHook):
             # MSAL cannot be told to forget a revoked token, and it answers repeated failures from a cache of its own:
             # only a new application object really asks again.
             self._application = self._new_application()
-        answer = self._acquire()
+        try:
+            answer = self._application.acquire_token_for_client(scopes=[f"{self._resource()}/.default"])
+        except (ValueError, TypeError, AttributeError):
+            raise Unavailable("onedrive.token", "the sign-in service gave no usable answer") from None
         if "access_token" not in answer:
+            self._application = None  # It would answer the next question out of its memory, for a minute.
             raise self._token_error(answer)
         return {"Authorization": f"Bearer {answer['access_token']}"}
-
-    def _acquire(self) -> dict[str, Any]:
-        try:
-            return cast("dict[str, Any]", self._application.acquire_token_for_client(scopes=[f"{self._resource()}/.default"]))
-        except requests.RequestException:
-            raise Unavailable("onedrive.token", "the sign-in service is not available") from None
-        except (ValueError, TypeError, AttributeError):
-            # MSAL reports a key it cannot read, and an answer that is not JSON, in the same words.
-            raise Unavailable("onedrive.token", "the sign-in service gave no usable answer, or the private key does not fit") from None
 
     def _resource(self) -> str:
         # The scope names Graph itself, wherever the connection's host points.
@@ -121,17 +132,13 @@ class OneDriveHook(VendorHook):
                 authority=f"{authority}/{tenant}",
                 # Looking up an authority's cloud at Microsoft tells nothing about one that a person configured.
                 instance_discovery=False if authority != AUTHORITY else None,
-                http_client=_SignInSession(self.verify),
+                http_client=_SignInSession(self.http_conn_id, self.verify),
             )
-        except requests.RequestException:
-            raise Unavailable("onedrive.token", "the sign-in service is not available") from None
-        except ValueError as exc:
-            if "private key" in str(exc).lower() or "deserialize" in str(exc).lower() or "password" in str(exc).lower():
-                raise SettingsError(
-                    f"connection {self.http_conn_id}: extra 'private_key' cannot be read; is it PEM, and does the password fit?"
-                ) from None
+        except ValueError:
             raise Refused(
-                "onedrive.token", f"the sign-in service does not know the tenant; check extra 'tenant' and 'authority' of {self.http_conn_id}"
+                "onedrive.token",
+                "the sign-in service does not know the tenant; "
+                f"check extra 'tenant' and 'authority' of {self.http_conn_id}",
             ) from None
 
     def _credential(self) -> str | dict[str, str]:
@@ -146,16 +153,37 @@ class OneDriveHook(VendorHook):
                 raise SettingsError(f"connection {self.http_conn_id}: extra 'private_key' needs 'thumbprint' or 'certificate'")
             if self.connection.password:
                 credential["passphrase"] = self.connection.password
+            self._check_key(credential)
             return credential
         if extra.get("client_secret"):
             return str(extra["client_secret"])
         raise SettingsError(f"connection {self.http_conn_id}: give extra 'private_key' with 'thumbprint', or 'client_secret'")
 
+    def _check_key(self, credential: Mapping[str, str]) -> None:
+        """MSAL looks at some of this only when it signs, and then says so in errors of any class."""
+        from cryptography import x509
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        named, passphrase = f"connection {self.http_conn_id}: extra", credential.get("passphrase")
+        try:
+            load_pem_private_key(credential["private_key"].encode(), passphrase.encode() if passphrase else None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise SettingsError(
+                f"{named} 'private_key' cannot be read; is it PEM, and does the password fit (none for a key in clear)?"
+            ) from None
+        if "public_certificate" in credential:
+            try:
+                x509.load_pem_x509_certificate(credential["public_certificate"].encode())
+            except ValueError:
+                raise SettingsError(f"{named} 'certificate' cannot be read; is it a certificate in PEM?") from None
+
     def _token_error(self, answer: Mapping[str, Any]) -> Unavailable | Refused:
         codes = [str(code) for code in answer.get("error_codes") or []]
         named = f" (AADSTS{', AADSTS'.join(codes)})" if codes else ""
-        facts = {"request_id": str(answer["correlation_id"])} if answer.get("correlation_id") else {}
-        if answer.get("error") in ("temporarily_unavailable", "server_error", "request_timeout", None) and not codes:
+        correlation_id = answer.get("correlation_id")
+        facts: dict[str, Any] = {"request_id": str(correlation_id)} if correlation_id else {}
+        if answer.get("error") in ("temporarily_unavailable", "server_error", "request_timeout", None):
             return Unavailable("onedrive.token", "the sign-in service is not available", **facts)
         advice = _AADSTS.get(codes[0] if codes else "", "check the connection")
         return Refused("onedrive.token", f"sign-in refused{named}: {advice} ({self.http_conn_id})", **facts)
@@ -193,7 +221,11 @@ class OneDriveHook(VendorHook):
     def ensure_folder(self, user: str, folder: str) -> None:
         """Make a folder and its parents where they are missing; any number of times, by any number of tasks."""
         parts = [part for part in folder.split("/") if part]
-        if not parts or self.item(user, "/".join(parts)) is not None:
+        if not parts:
+            return
+        if (there := self.item(user, "/".join(parts))) is not None:
+            if not there.is_folder:
+                raise Refused("onedrive.create_folder", f"{folder!r} is a file: choose another folder")
             return
         for depth, name in enumerate(parts, start=1):
             parent = "/".join(parts[: depth - 1])
@@ -357,19 +389,48 @@ class _SignInSession(requests.Session):
     """
     The session MSAL speaks through: with time-outs, and trusting what the connection trusts.
 
-    MSAL's own ``verify=`` is overridden by ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` without a word.
+    MSAL's own ``verify=`` is overridden by ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` without a word. It also keeps
+    the answers of a service in trouble, gives them again without asking, and raises errors of many classes for them:
+    so none of these answers reaches it.
     """
 
-    def __init__(self, verify: str | bool) -> None:
+    def __init__(self, conn_id: str, verify: str | bool) -> None:
         super().__init__()
+        self._conn_id = conn_id
         self._verify = verify
-        self._lock = threading.Lock()
+        self.auth = NoAuth()
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs.setdefault("timeout", (CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
-        kwargs["verify"] = self._verify
-        with self._lock:
-            return super().request(method, url, *args, **kwargs)
+        """
+        One call, as MSAL makes it.
+
+        :raises Unavailable: the service cannot be reached or is in trouble.
+        :raises Refused: its certificate is not trusted, or it wants to send us, and the credential, elsewhere.
+        """
+        operation = "onedrive.token"
+        kwargs.setdefault("timeout", (CONNECT_TIMEOUT_S, read_timeout_s()))
+        kwargs.update(verify=self._verify, allow_redirects=False)
+        try:
+            response = super().request(method, url, *args, **kwargs)
+        except requests.RequestException as exc:
+            raise network_error(operation, exc, repeatable=True) from None
+        status, wait_s = response.status_code, parse_retry_after(response.headers.get("Retry-After"))
+        if status == 429 or (status >= 500 and wait_s):
+            wait_s = DEFAULT_RETRY_AFTER_S if wait_s is None else wait_s
+            raise RateLimited(operation, "the sign-in service asks us to wait", retry_after_s=wait_s, status=status)
+        if 300 <= status < 400:
+            advice = f"check extra 'authority' of {self._conn_id}"
+            raise Refused(operation, f"the sign-in service answers with a redirect: {advice}", status=status)
+        if status >= 500 or (status == 200 and not _is_json_object(response)):
+            raise Unavailable(operation, "the sign-in service is not available", status=status)
+        return response
+
+
+def _is_json_object(response: requests.Response) -> bool:
+    try:
+        return isinstance(response.json(), dict)
+    except ValueError:
+        return False
 
 
 def _item(payload: Mapping[str, Any]) -> DriveItem:

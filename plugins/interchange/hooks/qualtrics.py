@@ -121,8 +121,12 @@ class QualtricsHook(VendorHook):
         return " ".join(str(error[key]) for key in ("errorCode", "instanceId") if error.get(key))
 
     def request_id_of(self, response: requests.Response) -> str | None:
-        # Only in the body, which is not always read: see :meth:`_result`.
+        # Only in the body, which is not always read: see :meth:`request_id_in` and :meth:`_result`.
         return response.headers.get("X-Request-Id")
+
+    def request_id_in(self, payload: Any) -> str | None:
+        # A refused token request may be answered without the envelope.
+        return (payload.get("meta") or {}).get("requestId") or None
 
     def _result(self, operation: str, method: str, url: str, *, repeatable: bool, **options: Any) -> dict[str, Any]:
         payload = self.call_json(operation, method, url, repeatable=repeatable, **options)
@@ -175,12 +179,22 @@ class QualtricsHook(VendorHook):
         :param body: see :func:`interchange.core.qualtrics_options.build_export_body`.
         :raises OutcomeUnknown: a job may run whose id nobody knows.
         """
-        result = self._result(
-            "qualtrics.start_export", "POST", self._exports(survey_id), repeatable=False, json=dict(body), expected=(200,)
-        )
+        operation = "qualtrics.start_export"
+        try:
+            result = self._result(
+                operation, "POST", self._exports(survey_id), repeatable=False, json=dict(body), expected=(200,)
+            )
+        except Refused as exc:
+            if exc.status != 400:
+                raise
+            # The vendor's own words may quote data. Of another datacenter's account it proxies reads, but not this.
+            advice = f"check the export's options, and that {self.http_conn_id} names this account's own datacenter"
+            raise Refused(
+                operation, f"{exc.detail}: {advice}", status=400, request_id=exc.request_id, code=exc.code
+            ) from None
         progress_id = result.get("progressId")
         if not isinstance(progress_id, str) or not progress_id:
-            raise OutcomeUnknown("qualtrics.start_export", "the answer holds no progressId", request_id=result["requestId"])
+            raise OutcomeUnknown(operation, "the answer holds no progressId", request_id=result["requestId"])
         return progress_id
 
     def export_progress(self, survey_id: str, progress_id: str) -> Progress:

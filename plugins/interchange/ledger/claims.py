@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Double, Engine, Row, delete, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from interchange.errors import Busy, NotFound
+from interchange.errors import Busy, NotFound, Unavailable
 from interchange.ledger.database import transaction
 from interchange.ledger.model import ClaimLost, NamedClaim
 from interchange.ledger.renewal import Renewal
 from interchange.ledger.schema import claims, events, later, now
+
+log = logging.getLogger(__name__)
 
 
 class NamedClaims:
@@ -103,7 +106,11 @@ class NamedClaims:
             with Renewal(lambda: self.renew(name, holder=chosen, lease_s=lease_s), name, lease_s) as renewal:
                 yield renewal
         finally:
-            self.drop(name, holder=chosen)
+            try:
+                self.drop(name, holder=chosen)
+            except Unavailable as exc:
+                # What the block did, or why it failed, matters more: the claim frees itself after its lease.
+                log.warning("The claim on %s could not be given back: %s", name, exc)
         renewal.check()
 
     def list(self) -> builtins.list[NamedClaim]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +45,9 @@ _LIBPQ = {
     "target_session_attrs",
     "tcp_user_timeout",
 }
+# What Airflow's task SDK returns where no key is configured: the default's template, not filled in.
+_NO_FERNET_KEY = "{FERNET_KEY}"
 _engines: dict[str, Engine] = {}
-_engines_lock = threading.Lock()
 
 
 def open_ledger(*, owner: str) -> Ledger:
@@ -96,23 +96,29 @@ def ledger_url() -> URL:
 def fernet_keys() -> list[str]:
     """Return Airflow's Fernet keys, the newest first; none if it encrypts nothing."""
     configured = _configuration("core", "fernet_key")
+    if configured == _NO_FERNET_KEY:
+        return []
     return [key.strip() for key in configured.split(",") if key.strip()]
 
 
 def _cipher() -> Cipher | None:
     from airflow.sdk.crypto import get_fernet
+    from airflow.sdk.exceptions import AirflowException
 
-    fernet = get_fernet()
+    if not fernet_keys():
+        return None
+    try:
+        fernet = get_fernet()
+    except AirflowException as exc:
+        raise SettingsError("[core] fernet_key is not a Fernet key: 32 bytes in URL-safe base64.") from exc
     # Without a key Airflow hands out one that encrypts nothing; secrets would lie in clear.
     return fernet if fernet.is_encrypted else None
 
 
 def _engine(url: URL) -> Engine:
     name = url.render_as_string(hide_password=False)
-    with _engines_lock:
-        if name not in _engines:
-            _engines[name] = make_engine(url)
-        return _engines[name]
+    # Without a lock, which a fork could inherit taken: two threads at once make one engine too many, no harm.
+    return _engines.get(name) or _engines.setdefault(name, make_engine(url))
 
 
 def _make_sure_it_is_absent() -> None:

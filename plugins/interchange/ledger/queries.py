@@ -34,7 +34,7 @@ class LedgerReader:
         state: State | None = None,
         key_prefix: str | None = None,
         since: datetime | None = None,
-        limit: int | None = 100,
+        limit: int | None = None,
         newest_first: bool = True,
     ) -> builtins.list[Effect]:
         """

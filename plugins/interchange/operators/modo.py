@@ -6,7 +6,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +35,38 @@ class DirectoryFile:
     size: int
     entries: int
     sha256: str
+
+
+def plan_upload(params: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What task ``check`` of the DAG gives to its next: file, label and what the file was found to be.
+
+    :raises SettingsError: no file is given.
+    :raises BadRecord: the file is no usable directory.
+    """
+    file = str(params.get("file") or "")
+    found = check_directory(file, min_entries=int(params["min_entries"]), max_mib=int(params["max_mib"]))
+    name = str(params.get("name") or Path(file).stem)
+    log.info("%s: %s bytes, %s entries, as revision %r", file, found.size, found.entries, name)
+    return {"file": file, "name": name, **asdict(found)}
+
+
+def upload_checked(checked: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Upload what :func:`plan_upload` found; see :func:`upload_directory`."""
+    from interchange.ledger.limits import RateLimiter
+    from interchange.operators.ledger import lease_s, ledger_of, run_of
+
+    ledger = ledger_of(context)
+    return upload_directory(
+        checked["file"],
+        name=checked["name"],
+        checked=DirectoryFile(size=checked["size"], entries=checked["entries"], sha256=checked["sha256"]),
+        conn_id=ModoHook.default_conn_name,
+        ledger=ledger,
+        limiter=RateLimiter(ledger.engine),
+        run=run_of(context),
+        lease_s=lease_s(),
+    )
 
 
 def check_directory(file: str, *, min_entries: int, max_mib: int) -> DirectoryFile:
@@ -66,7 +98,8 @@ def _check(content: IO[bytes], *, min_entries: int, max_size: int) -> DirectoryF
                 if event == "end":
                     entries += depth == 1
                     element.clear()
-                    while depth == 1 and element.getprevious() is not None:
+                    # Not only at the top: a directory may keep all its people in one list.
+                    while depth >= 1 and element.getprevious() is not None:
                         del element.getparent()[0]
         if size == 0:
             raise BadRecord("file", "is empty")
@@ -94,14 +127,14 @@ def upload_directory(
     Upload a checked file as a new revision, and make it the current one where that takes a request of its own.
 
     :param name: label of the revision; the same label with the same content is uploaded once.
-    :raises BadRecord: the file is not the one that was checked.
+    :raises SettingsError: the file is not there any more, or not the one that was checked.
     :raises OutcomeUnknown: the revision may exist; a person looks at Modo's console and settles it.
     """
     key = f"{name}/{checked.sha256[:32]}"
     with closing(ModoHook(conn_id, limiter=limiter)) as modo:
 
         def upload() -> dict[str, Any]:
-            with _local_copy(file) as content:
+            with _still_there(file) as content:
                 if hashlib.file_digest(content, "sha256").hexdigest() != checked.sha256:
                     raise SettingsError(f"{file} has changed since it was checked; clear task 'check'")
                 content.seek(0)
@@ -149,6 +182,16 @@ def opened(file: str) -> Iterator[IO[bytes]]:
                 yield content
     except OSError as exc:
         raise BadRecord("file", f"cannot be read: {exc.strerror or type(exc).__name__}") from None
+
+
+@contextmanager
+def _still_there(file: str) -> Iterator[IO[bytes]]:
+    try:
+        with _local_copy(file) as content:
+            yield content
+    except BadRecord as exc:
+        # To set the revision aside would need a person twice: the file is what is missing.
+        raise SettingsError(f"{file} {exc.reason}; it was there when task 'check' looked") from None
 
 
 @contextmanager

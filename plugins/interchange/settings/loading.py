@@ -29,11 +29,12 @@ def settings_model(dag_id: str) -> type[SettingsModel]:
 
     :raises SettingsError: there is no such workflow.
     """
-    if dag_id not in WORKFLOWS:
+    workflow = WORKFLOWS.get(dag_id)
+    if workflow is None or workflow.module is None:
         raise SettingsError(
             f"{dag_id!r} has no settings; workflows: {', '.join(WORKFLOWS)}.{did_you_mean(dag_id, WORKFLOWS)}"
         )
-    model: type[SettingsModel] = importlib.import_module(WORKFLOWS[dag_id].module).Settings
+    model: type[SettingsModel] = importlib.import_module(workflow.module).Settings
     return model
 
 

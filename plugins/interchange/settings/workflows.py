@@ -11,14 +11,14 @@ class Workflow:
     """
     One workflow's settings.
 
-    :param module: holds the model class ``Settings``; imported only when a run starts.
+    :param module: holds the model class ``Settings``; imported only when a run starts. None: it has only a schedule.
     :param schedule: cron expression used if neither the file nor the environment gives one; None: no
         schedule.
     :param names_under: the settings key with a list of things that have a ``name``, offered on the trigger
         form.
     """
 
-    module: str
+    module: str | None
     schedule: str | None
     names_under: str | None = None
 
@@ -27,4 +27,5 @@ WORKFLOWS: Mapping[str, Workflow] = {
     "qualtrics_to_onedrive": Workflow(
         module="interchange.settings.qualtrics_to_onedrive", schedule="0 * * * *", names_under="exports"
     ),
+    "interchange_doctor": Workflow(module=None, schedule="30 5 * * *"),
 }

@@ -10,9 +10,11 @@ import threading
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import create_engine
 
 from interchange.errors import Busy, NotFound
 from interchange.ledger import ClaimLost, Ledger, State
+from interchange.ledger.database import make_engine
 
 
 def test_a_name_is_held_by_one_at_a_time(ledger, other):
@@ -39,6 +41,19 @@ def test_an_error_in_the_block_frees_the_name_and_comes_through(ledger, other):
 
     with other.hold("name", lease_s=60):
         pass
+
+
+def test_a_database_that_is_gone_at_the_end_does_not_undo_what_the_block_did(ledger_url, database, caplog):
+    ledger = Ledger(make_engine(ledger_url, busy_timeout_s=0.1), owner="ann")
+    lock = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "LOCK TABLE claims IN EXCLUSIVE MODE"}[database]
+    blocker = create_engine(ledger.engine.url)
+
+    with blocker.connect() as connection, ledger.hold("name", lease_s=60):
+        connection.exec_driver_sql(lock)
+
+    assert "could not be given back" in caplog.text
+    blocker.dispose()
+    ledger.engine.dispose()
 
 
 def test_a_name_whose_lease_ran_out_can_be_taken(ledger, other, until):

@@ -163,12 +163,20 @@ def test_another_database_on_airflows_server_is_fine(deployment):
     assert ledger_url().database == "interchange"
 
 
-def test_without_a_fernet_key_progress_is_not_kept(deployment):
-    deployment.setenv(FERNET, "")
+@pytest.mark.parametrize("key", ["", "{FERNET_KEY}"])
+def test_without_a_fernet_key_progress_is_not_kept(deployment, key):
+    deployment.setenv(FERNET, key)
     ledger = open_ledger(owner="ann")
     ledger.begin(EffectRef("w", "k", "x"), lease_s=60)
 
     assert ledger.save_progress(EffectRef("w", "k", "x"), {"url": "secret"}) is False
+
+
+def test_a_key_that_is_none_is_a_setting_to_be_corrected(deployment):
+    deployment.setenv(FERNET, "not a key")
+
+    with pytest.raises(SettingsError, match="fernet_key"):
+        open_ledger(owner="ann")
 
 
 def test_a_lost_fernet_key_is_noticed_before_anything_is_done_twice(deployment):

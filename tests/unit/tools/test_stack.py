@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,13 +65,19 @@ def test_a_disk_that_fills_up_meanwhile_is_named(tmp_path: Path) -> None:
         stack.start()
 
 
-def test_one_home_serves_one_airflow(tmp_path: Path, taken_port: int) -> None:
-    second = AirflowStack(tmp_path, dags_folder=tmp_path, api_port=taken_port, patience_s=0.5)
+# Longer than a test may take: whoever waited would be noticed.
+FOR_EVER_S = 3600.0
+
+
+@pytest.mark.parametrize(("owner", "patience_s"), [("running", FOR_EVER_S), ("gone", 0.5)])
+def test_one_home_serves_one_airflow(owner: str, patience_s: float, tmp_path: Path, taken_port: int) -> None:
+    pid = os.getpid() if owner == "running" else _gone()
+    second = AirflowStack(tmp_path, dags_folder=tmp_path, api_port=taken_port, patience_s=patience_s)
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write("4711")
+        lock.write(str(pid))
         lock.flush()
-        with pytest.raises(StackError, match="in use: an Airflow started by process 4711 runs there"):
+        with pytest.raises(StackError, match=f"in use: an Airflow started by process {pid} runs there"):
             second.start()
     # Free now: the next obstacle is reached.
     with pytest.raises(StackError, match="port"):
@@ -159,6 +166,13 @@ def test_free_ports_are_different_and_free() -> None:
 
 def test_a_port_somebody_listens_on_is_not_free(taken_port: int) -> None:
     assert not port_is_free(taken_port)
+
+
+def _gone() -> int:
+    """The pid of a process that has ended."""
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
 
 
 def _in_a_child(arguments: list[str]) -> int:

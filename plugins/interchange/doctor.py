@@ -1,0 +1,139 @@
+"""Is this deployment well? Settings, connections and ledger, looked at without changing anything outside."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from interchange.cli import FOUND_WRONG, OK, Subparsers
+from interchange.errors import InterchangeError, SettingsError
+from interchange.settings import load_settings
+from interchange.settings.workflows import WORKFLOWS
+
+if TYPE_CHECKING:
+    from interchange.hooks.http import VendorHook
+
+log = logging.getLogger(__name__)
+
+
+class Health(StrEnum):
+    GOOD = "ok"
+    LOOK = "look"
+    """Nothing is broken; a person has something to decide."""
+    BAD = "wrong"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing looked at. ``detail`` says what is wrong and what to do, without secrets."""
+
+    subject: str
+    health: Health
+    detail: str
+
+
+def examine() -> Iterator[Finding]:
+    """Everything there is to look at, one after another."""
+    hooks: dict[str, type[VendorHook]] = {}
+    for dag_id, workflow in WORKFLOWS.items():
+        if workflow.module is None:
+            continue
+        try:
+            settings = load_settings(dag_id)
+        except SettingsError as exc:
+            yield Finding(subject=f"settings of {dag_id}", health=Health.BAD, detail=str(exc))
+            continue
+        yield Finding(subject=f"settings of {dag_id}", health=Health.GOOD, detail="valid")
+        hooks |= _CONNECTIONS[dag_id](settings)
+    for conn_id, hook in sorted(hooks.items()):
+        yield _connection(conn_id, hook)
+    yield from _ledger()
+
+
+def _connection(conn_id: str, hook: type[VendorHook]) -> Finding:
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        well, detail = hook(conn_id).test_connection()
+    except AirflowNotFoundException:
+        well, detail = False, f"there is no connection {conn_id}; create it (type {hook.conn_type})"
+    return Finding(subject=f"connection {conn_id}", health=Health.GOOD if well else Health.BAD, detail=detail)
+
+
+def _ledger() -> Iterator[Finding]:
+    from interchange.ledger import State
+    from interchange.ledger.connection import open_ledger
+
+    try:
+        ledger = open_ledger(owner="doctor")
+        counts = ledger.count()
+    except InterchangeError as exc:
+        yield Finding(subject="ledger", health=Health.BAD, detail=str(exc))
+        return
+    told = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+    yield Finding(subject="ledger", health=Health.GOOD, detail=told or "empty")
+    for state, command in ((State.UNKNOWN, "unknown list"), (State.QUARANTINED, "quarantine list")):
+        if counts[state]:
+            detail = f"{counts[state]} effects; a person decides: python -m interchange {command}"
+            yield Finding(subject=f"{state} effects", health=Health.LOOK, detail=detail)
+
+
+def _of_exports(settings: Any) -> dict[str, type[VendorHook]]:
+    from interchange.hooks.modo import ModoHook
+    from interchange.hooks.onedrive import OneDriveHook
+    from interchange.hooks.qualtrics import QualtricsHook
+    from interchange.settings.qualtrics_to_onedrive import OneDriveDestination
+
+    found: dict[str, type[VendorHook]] = {}
+    for export in settings.exports:
+        found[export.conn_id] = QualtricsHook
+        if isinstance(export.destination, OneDriveDestination):
+            found[export.destination.conn_id] = OneDriveHook
+        for rule in export.notify:
+            found[rule.conn_id] = ModoHook
+    return found
+
+
+_CONNECTIONS: Mapping[str, Callable[[Any], dict[str, type[VendorHook]]]] = {"qualtrics_to_onedrive": _of_exports}
+"""Which connections a workflow's settings name, and the hook that tests each."""
+
+
+def examine_deployment() -> dict[str, Any]:
+    """
+    What the DAG's task does.
+
+    :return: counts by health.
+    :raises SettingsError: something is wrong; names all of it.
+    """
+    findings = list(examine())
+    for finding in findings:
+        log.log(
+            logging.INFO if finding.health is Health.GOOD else logging.WARNING,
+            "%s: %s: %s", finding.subject, finding.health, finding.detail,
+        )  # fmt: skip
+    wrong = [finding for finding in findings if finding.health is Health.BAD]
+    if wrong:
+        raise SettingsError("; ".join(f"{finding.subject}: {finding.detail}" for finding in wrong))
+    return {health.value: sum(finding.health is health for finding in findings) for health in Health}
+
+
+def register(commands: Subparsers) -> None:
+    """Add the command ``doctor``."""
+    import json
+
+    def run(arguments: argparse.Namespace) -> int:
+        bad = False
+        for finding in examine():
+            bad |= finding.health is Health.BAD
+            line = json.dumps(asdict(finding)) if arguments.json else f"{finding.health:6} {finding.subject}: {finding.detail}"
+            sys.stdout.write(line + "\n")
+        return FOUND_WRONG if bad else OK
+
+    parser = commands.add_parser("doctor", help="check settings, connections and ledger; exit 1 if anything is wrong")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.set_defaults(run=run)

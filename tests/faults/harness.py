@@ -1,0 +1,398 @@
+"""
+The fault harness: a DAG is run with something going wrong, as often as its people would, and compared with a run
+in which nothing went wrong.
+
+A scenario says what runs and what is looked at afterwards. A station is a sandbox and a runner of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from include.sandbox.connections import as_environment, connections
+from include.sandbox.core import Sandbox
+from include.sandbox.faults import Fault, FaultKind
+from include.sandbox.vendors import all_vendors
+from interchange.ledger import Effect, Ledger, State
+from tests.faults.kinds import READ_TIMEOUT_S, Call, Kind
+
+ROOT = Path(__file__).resolve().parents[2]
+LEASE_S = 2.0
+OPERATOR_ROUNDS = 4
+# Every second of an AIRFLOW variable left in the environment would be another deployment's.
+FOREIGN = ("AIRFLOW", "_AIRFLOW", "INTERCHANGE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One DAG run: its data interval and what the trigger form holds."""
+
+    start: datetime
+    end: datetime
+    conf: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """
+    What is there afterwards.
+
+    :param things: what must be equal whatever went wrong: stored files by path, messages, folders.
+    :param loose: what must not be left: each entry is a sentence.
+    :param counts: what may differ within bounds that the scenario knows.
+    """
+
+    things: dict[str, Any]
+    loose: list[str]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """
+    :param settings: environment variables that hold the DAG's settings.
+    :param prepare: puts into the sandbox what the n-th run needs, counted from 0 over ``earlier`` and ``run``.
+    :param observe: what is there afterwards.
+    :param judge: more to complain about than differences, given fault-free world and outcome.
+    :param settle: decides, as a person would who looked at the vendor, what became of an unknown effect.
+    :param earlier: runs that have happened before, without any fault.
+    """
+
+    name: str
+    dag_id: str
+    settings: dict[str, str]
+    run: Run
+    prepare: Callable[[Sandbox, int], None]
+    observe: Callable[[Sandbox], World]
+    judge: Callable[[World, Outcome], list[str]]
+    settle: Callable[[Sandbox, Ledger, Effect], None]
+    earlier: tuple[Run, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kill:
+    """See :mod:`tests.faults.killing`."""
+
+    where: str
+    number: int
+    side: str
+
+    def __str__(self) -> str:
+        return f"kill-{self.where}-{self.number}-{self.side}"
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """
+    How a case went.
+
+    :param states: of the run each time it came to an end: ``died`` or Airflow's.
+    :param requests: how often the work was asked for: the run itself, and each clearing.
+    :param unknown: effects listed as unknown before a person settled them.
+    :param unmet: faults that no call met.
+    """
+
+    world: World
+    states: list[str]
+    requests: int
+    effects: list[Effect]
+    unknown: list[Effect]
+    unmet: list[Fault]
+    faults: Sequence[tuple[Call, Kind]]
+    steps: list[dict[str, str]]
+    calls: list[Call]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One thing to try: faults at calls, or a kill at a step."""
+
+    scenario: Scenario
+    faults: tuple[tuple[Call, Kind], ...] = ()
+    kill: Kill | None = None
+
+    @property
+    def id(self) -> str:
+        what = [f"{call}/{kind.name}" for call, kind in self.faults]
+        if self.kill:
+            what.append(str(self.kill))
+        return f"{self.scenario.name}/" + "+".join(what)
+
+
+class Runner:
+    """A process of :mod:`tests.faults.runner`."""
+
+    def __init__(self, home: Path, environment: dict[str, str]) -> None:
+        self._log = (home / "runner.log").open("a")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.runner"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wait_until_ready(self) -> None:
+        self._read("ready")
+
+    def send(self, job: dict[str, Any]) -> None:
+        if self._process.stdin is None:
+            raise ValueError("the runner has no input")
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+
+    def result(self, waiting: Callable[[float], None]) -> dict[str, Any]:
+        """What became of the job that was sent."""
+        while True:
+            message = self._read("ended", "died", "waiting")
+            if message["event"] != "waiting":
+                return message
+            waiting(message["seconds"])
+            self.send({})
+
+    def _read(self, *events: str) -> dict[str, Any]:
+        if self._process.stdout is None:
+            raise ValueError("the runner has no output")
+        line = self._process.stdout.readline()
+        message: dict[str, Any] = json.loads(line) if line else {"event": "nothing"}
+        if message["event"] not in events:
+            raise RuntimeError(f"the runner says {message}; its log is {self._log.name}")
+        return message
+
+    def close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._log.close()
+
+
+class Station:
+    """
+    A sandbox, and processes that run DAGs against it.
+
+    :param airflow_db: a migrated metadata database to start from.
+    :param runners: how many processes may run at once, each with an Airflow of its own and all with one ledger.
+    """
+
+    def __init__(self, folder: Path, airflow_db: Path, ledger_db: Path, *, runners: int = 1) -> None:
+        self._folder = folder
+        self._ledger_db = ledger_db
+        self._cases = 0
+        self.sandbox = Sandbox(all_vendors())
+        self.sandbox.start()
+        self.runners = [self._start_runner(number, airflow_db) for number in range(runners)]
+
+    def _start_runner(self, number: int, airflow_db: Path) -> Runner:
+        home = self._folder / f"airflow-{number}"
+        home.mkdir(parents=True)
+        shutil.copyfile(airflow_db, home / "airflow.db")
+        return Runner(home, airflow_environment(home) | as_environment(connections(self.sandbox)))
+
+    def wait_until_ready(self) -> None:
+        for runner in self.runners:
+            runner.wait_until_ready()
+
+    def close(self) -> None:
+        for runner in self.runners:
+            runner.close()
+        self.sandbox.stop()
+
+    # A case from beginning to end
+
+    def begin(self, scenario: Scenario) -> Path:
+        """Everything anew, with what the scenario needs and what has happened before; the ledger's file."""
+        self._cases += 1
+        ledger = self._folder / f"ledger-{self._cases}.db"
+        shutil.copyfile(self._ledger_db, ledger)
+        self.sandbox.reset()
+        for number, run in enumerate(scenario.earlier):
+            scenario.prepare(self.sandbox, number)
+            self.send(scenario, ledger, run, f"earlier-{self._cases}-{number}")
+            state = self.result(ledger)["state"]
+            if state != "success":
+                raise RuntimeError(f"{scenario.name}: an earlier run ended {state}")
+        scenario.prepare(self.sandbox, len(scenario.earlier))
+        self.sandbox.requests.clear()
+        self.sandbox.effects.clear()
+        self.sandbox.clear_faults()
+        return ledger
+
+    def send(
+        self,
+        scenario: Scenario,
+        ledger: Path,
+        run: Run,
+        run_id: str,
+        *,
+        action: str = "start",
+        kill: Kill | None = None,
+        runner: int = 0,
+    ) -> None:
+        connection = json.dumps({"conn_type": "sqlite", "extra": {"path": str(ledger)}})
+        self.runners[runner].send(
+            {
+                "dag_id": scenario.dag_id,
+                "run_id": run_id,
+                "action": action,
+                # No two runs of a DAG have one logical date; the interval is what they work on.
+                "logical_date": datetime.now(UTC).isoformat(),
+                "interval": [run.start.isoformat(), run.end.isoformat()],
+                "conf": run.conf,
+                "environment": {**scenario.settings, "AIRFLOW_CONN_INTERCHANGE_DB": connection},
+                "ledger": str(ledger),
+                "kill": vars(kill) if kill else None,
+            }
+        )
+
+    def result(self, ledger: Path, *, runner: int = 0) -> dict[str, Any]:
+        return self.runners[runner].result(lambda seconds: self._pass_time(ledger, seconds))
+
+    def _pass_time(self, ledger: Path, seconds: float) -> None:
+        """So much time has passed: for the vendors, and for the rate limits that the ledger keeps."""
+        self.sandbox.clock.advance(seconds)
+        with closing(sqlite3.connect(ledger, timeout=30)) as database, database:
+            database.execute(
+                "UPDATE rate_limits SET next_at = next_at - ?, blocked_until = blocked_until - ?", (seconds, seconds)
+            )
+
+    def play(self, case: Case) -> Outcome:
+        """The run, its retries, and what people do until it succeeds."""
+        began = time.monotonic()
+        scenario = case.scenario
+        path = self.begin(scenario)
+        faults = [kind.at(call) for call, kind in case.faults]
+        for fault in faults:
+            self.sandbox.arm(fault)
+        run_id = f"case-{self._cases}"
+        states: list[str] = []
+        unknown: list[Effect] = []
+        requests = 1
+        self.send(scenario, path, scenario.run, run_id, kill=case.kill)
+        answer = self.result(path)
+        states.append(answer.get("state", "died"))
+        steps = answer.get("steps", [])
+        ledger = Ledger(f"sqlite:///{path}", owner="a person")
+        try:
+            while states[-1] != "success" and len(states) <= OPERATOR_ROUNDS:
+                action = "recover" if states[-1] == "died" else "clear"
+                if len(states) > 1 and action == "clear":
+                    # Clearing alone did not help. What nobody knows, a person looks up and decides.
+                    for effect in ledger.list(state=State.UNKNOWN, limit=None):
+                        unknown.append(effect)
+                        scenario.settle(self.sandbox, ledger, effect)
+                requests += action == "clear"
+                self.send(scenario, path, scenario.run, run_id, action=action)
+                states.append(self.result(path).get("state", "died"))
+            effects = ledger.list(limit=None)
+        finally:
+            ledger.engine.dispose()
+        return Outcome(
+            world=scenario.observe(self.sandbox),
+            states=states,
+            requests=requests,
+            effects=effects,
+            unknown=unknown,
+            unmet=[fault for fault in faults if not fault.met],
+            faults=case.faults,
+            steps=steps,
+            calls=calls_of(self.sandbox),
+            seconds=time.monotonic() - began,
+        )
+
+
+def complaints(expected: World, case: Case, outcome: Outcome) -> list[str]:
+    """What is wrong with an outcome; nothing if all is well."""
+    found = [f"the fault was met by no call: {fault.as_json()}" for fault in outcome.unmet]
+    if outcome.states[-1] != "success":
+        found.append(f"the run does not succeed, whatever people do: {outcome.states}")
+    if case.kill and outcome.states[0] != "died":
+        found.append(f"the process was not killed: {outcome.states}")
+    for name in expected.things.keys() | outcome.world.things.keys():
+        want, have = expected.things.get(name), outcome.world.things.get(name)
+        if want != have:
+            found.append(f"{name}: {have!r} instead of {want!r}")
+    found += outcome.world.loose
+    found += [f"{effect.ref} is left {effect.state}" for effect in outcome.effects if effect.state in (State.BEGUN, State.UNKNOWN)]
+    return found + case.scenario.judge(expected, outcome)
+
+
+def calls_of(sandbox: Sandbox) -> list[Call]:
+    """The calls that the request journal holds."""
+    of_operation: Counter[tuple[str, str]] = Counter()
+    of_vendor: Counter[str] = Counter()
+    calls = []
+    for entry in sandbox.requests.entries():
+        vendor, operation = entry["vendor"], entry["operation"]
+        of_operation[vendor, operation] += 1
+        of_vendor[vendor] += 1
+        calls.append(
+            Call(
+                vendor=vendor,
+                operation=operation,
+                number=of_operation[vendor, operation],
+                of_vendor=of_vendor[vendor],
+            )
+        )
+    return calls
+
+
+def single_faults(scenario: Scenario, calls: Sequence[Call], kinds: Sequence[Kind]) -> list[Case]:
+    """Each call with each kind of fault that makes sense there."""
+    return [
+        Case(scenario=scenario, faults=((call, kind),)) for call in calls for kind in kinds if kind.fits(call)
+    ]
+
+
+def kills(scenario: Scenario, steps: Sequence[dict[str, str]]) -> list[Case]:
+    """A kill before and after each step."""
+    numbers: Counter[str] = Counter()
+    cases = []
+    for step in steps:
+        numbers[step["where"]] += 1
+        cases += [
+            Case(scenario=scenario, kill=Kill(where=step["where"], number=numbers[step["where"]], side=side))
+            for side in ("before", "after")
+        ]
+    return cases
+
+
+def airflow_environment(home: Path) -> dict[str, str]:
+    """The environment of an Airflow of its own, without anything of the one around us."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    return kept | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # Any key will do: the ledger keeps an upload's progress only if it can encrypt it.
+        "AIRFLOW__CORE__FERNET_KEY": "ZmF1bHRzLWZhdWx0cy1mYXVsdHMtZmF1bHRzLTAwMDE=",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "f" * 64,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
+        "INTERCHANGE_RETRY_BASE_S": "0",
+        "INTERCHANGE_LEASE_S": str(LEASE_S),
+        "INTERCHANGE_READ_TIMEOUT_S": str(READ_TIMEOUT_S),
+    }

@@ -1,0 +1,85 @@
+"""Where a process may be killed: at each step of the ledger and at each outbound call."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import requests
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import Pool
+
+LEDGER = "ledger"
+CALL = "call"
+BEFORE = "before"
+AFTER = "after"
+
+_CHANGE = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM) (effects|claims)\b", re.IGNORECASE)
+# Renewals of a claim come by the clock, not by the work.
+_RENEWALS = "interchange-renewal"
+
+
+class Steps:
+    """
+    Numbers this process's steps, and kills it at one of them.
+
+    A step of the ledger is a transaction that changes an effect or a claim; ``before`` is directly before its commit.
+    A call is one HTTP request; ``after`` is when the answer's head has come.
+
+    :param kill: ``{"where": "ledger" | "call", "number": n-th from 1, "side": "before" | "after"}``.
+    """
+
+    def __init__(self, ledger: Path, *, kill: dict[str, Any] | None) -> None:
+        self.seen: list[dict[str, str]] = []
+        self._ledger = str(ledger)
+        self._kill = kill
+        self._changes: dict[int, str] = {}
+        self._committing: dict[int, int] = {}
+        self._numbers = {LEDGER: 0, CALL: 0}
+        event.listen(Engine, "before_cursor_execute", self._note_change)
+        event.listen(Engine, "commit", self._before_commit)
+        event.listen(Pool, "checkin", self._after_commit)
+        self._watch_calls()
+
+    def _reach(self, where: str, label: str) -> int:
+        self._numbers[where] += 1
+        self.seen.append({"where": where, "label": label})
+        self._maybe_die(where, self._numbers[where], BEFORE)
+        return self._numbers[where]
+
+    def _maybe_die(self, where: str, number: int, side: str) -> None:
+        if self._kill == {"where": where, "number": number, "side": side}:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _note_change(
+        self, connection: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: Any
+    ) -> None:
+        if connection.engine.url.database != self._ledger or threading.current_thread().name.startswith(_RENEWALS):
+            return
+        if found := _CHANGE.match(statement):
+            self._changes[id(connection.connection.dbapi_connection)] = " ".join(found.groups())
+
+    def _before_commit(self, connection: Any) -> None:
+        key = id(connection.connection.dbapi_connection)
+        if (label := self._changes.pop(key, None)) is not None:
+            self._committing[key] = self._reach(LEDGER, label)
+
+    def _after_commit(self, dbapi_connection: Any, _record: Any) -> None:
+        number = self._committing.pop(id(dbapi_connection), None)
+        if number is not None:
+            self._maybe_die(LEDGER, number, AFTER)
+
+    def _watch_calls(self) -> None:
+        send = requests.adapters.HTTPAdapter.send
+
+        def watched(adapter: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            number = self._reach(CALL, f"{request.method} {request.url.partition('?')[0]}")
+            answer = send(adapter, request, *args, **kwargs)
+            self._maybe_die(CALL, number, AFTER)
+            return answer
+
+        requests.adapters.HTTPAdapter.send = watched  # type: ignore[method-assign]

@@ -1,0 +1,173 @@
+"""
+What the demo has done outside, and whether it is what it should be.
+
+The oracle owes nothing to the package: each file in OneDrive or on disk is compared with a fresh export of its window,
+asked for here with plain HTTP calls, and the messages with the responses in those files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import ssl
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from include.sandbox.connections import ONEDRIVE_CLIENT, QUALTRICS_CLIENT, QUALTRICS_SECRET, TENANT
+
+USER = "reports@contoso.example"
+FOLDER = "/SurveyExports"
+LOCAL = Path("/tmp/interchange-demo/exports")  # noqa: S108  # where include/config/qualtrics_to_onedrive.yaml sends the visitor log
+ONEDRIVE_SECRET = "sandbox-onedrive-secret-0001"  # noqa: S105  # the sandbox's own
+_STAMP = re.compile(r"_(\d{8}T\d{6}Z)-(\d{8}T\d{6}Z)\.zip$")
+
+Get = Callable[[str], Any]
+"""Reads a path of the sandbox's control interface."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """:param windows: start and end of every window that was exported, ``YYYY-MM-DDThh:mm:ssZ``."""
+
+    windows: list[tuple[str, str]]
+
+
+def report(get: Get, expected: Expected) -> Iterator[str]:
+    """What is outside now, for a person."""
+    drive = get("/state/graph")["users"][USER]
+    yield f"OneDrive of {USER}:"
+    for path, file in drive["files"].items():
+        yield f"    {path}  {file['size']} bytes  sha256 {file['sha256'][:16]}…  versions {file['versions']}"
+    yield f"Disk, {LOCAL}:"
+    for file in sorted(LOCAL.glob("*.zip")):
+        yield f"    {file.name}  {file.stat().st_size} bytes"
+    modo = get("/state/modo")
+    yield f"Modo: {len(modo['messages'])} personal messages, {len(modo['revisions'])} directory revision(s), current: {modo['current']}"
+    yield f"Qualtrics: {len(get('/state/qualtrics')['jobs'])} export jobs"
+
+
+def problems(get: Get, expected: Expected) -> list[str]:
+    """Everything that is not as it should be; empty when all is well."""
+    vendors = Reader(get("/health"))
+    drive = get("/state/graph")["users"][USER]
+    wrong = []
+    if drive["open_sessions"]:
+        wrong.append(f"upload sessions are still open: {drive['open_sessions']}")
+    symptoms = {path: file for path, file in drive["files"].items() if path.startswith(f"{FOLDER}/symptoms_")}
+    for start, end in expected.windows:
+        path = f"{FOLDER}/symptoms_{_stamp(start)}-{_stamp(end)}.zip"
+        if path not in symptoms:
+            wrong.append(f"{path} is missing")
+    ill: set[str] = set()
+    for path in symptoms:
+        start, end = _window_of(path)
+        rows = _rows(vendors.file(path))
+        if rows[3:] != _rows(vendors.export("SV_0symptoms", "csv", start, end, useLabels=True))[3:]:
+            wrong.append(f"{path} does not hold what Qualtrics has for its window")
+        answer, response = rows[0].index("Q1"), rows[0].index("ResponseId")
+        ill |= {row[response] for row in rows[3:] if row[answer] == "Yes"}
+    modo = get("/state/modo")
+    if len(modo["messages"]) != len(ill):
+        wrong.append(f"{len(ill)} responses call for a message each; {len(modo['messages'])} were sent")
+    if [revision["name"] for revision in modo["revisions"]] != ["demo"]:
+        wrong.append(f"the directory should have been uploaded once, not {len(modo['revisions'])} times")
+    if f"{FOLDER}/course-feedback.zip" not in drive["files"]:
+        wrong.append("course-feedback.zip is missing")
+    for file in LOCAL.glob("visitors_*.zip"):
+        start, end = _window_of(file.name)
+        if _unzipped(file.read_bytes()) != _unzipped(vendors.export("SV_0visitors", "ndjson", start, end)):
+            wrong.append(f"{file} does not hold what Qualtrics has for its window")
+    hours = [window for window in expected.windows if window[0][11:13] != "00" or window[1][11:13] != "00"]
+    for start, end in hours:
+        if not (LOCAL / f"visitors_{_stamp(start)}-{_stamp(end)}.zip").exists():
+            wrong.append(f"the visitor log from {start} is missing")
+    return wrong
+
+
+class Reader:
+    """Asks the vendors directly, as somebody checking by hand would."""
+
+    def __init__(self, health: dict[str, Any]) -> None:
+        self._urls = health["vendors"]
+        self._http = httpx.Client(
+            verify=ssl.create_default_context(cafile=health["ca_bundle"]), timeout=60, follow_redirects=True
+        )
+        self._qualtrics = self._token(
+            f"{self._urls['qualtrics']}/oauth2/token",
+            QUALTRICS_CLIENT,
+            QUALTRICS_SECRET,
+            "read:survey_responses",
+        )
+        self._graph = self._token(
+            f"{self._urls['identity']}/{TENANT}/oauth2/v2.0/token",
+            ONEDRIVE_CLIENT,
+            ONEDRIVE_SECRET,
+            "https://graph.microsoft.com/.default",
+        )
+
+    def _token(self, url: str, client: str, secret: str, scope: str) -> dict[str, str]:
+        form = {
+            "grant_type": "client_credentials",
+            "scope": scope,
+            "client_id": client,
+            "client_secret": secret,
+        }
+        answer = self._http.post(url, data=form, auth=(client, secret)).raise_for_status().json()
+        return {"Authorization": f"Bearer {answer['access_token']}"}
+
+    def file(self, path: str) -> bytes:
+        """A file of the demo's OneDrive."""
+        url = f"{self._urls['graph']}/v1.0/users/{USER}/drive/root:{path}:/content"
+        # The download address brings its own credential and refuses another.
+        answer = self._http.get(url, headers=self._graph, follow_redirects=False)
+        if answer.is_redirect:
+            answer = self._http.get(answer.headers["Location"])
+        return answer.raise_for_status().content
+
+    def export(self, survey: str, form: str, start: str, end: str, **options: object) -> bytes:
+        """A window's responses, straight from Qualtrics."""
+        url = f"{self._urls['qualtrics']}/API/v3/surveys/{survey}/export-responses"
+        body = {"format": form, "startDate": start, "endDate": end, **options}
+        job = self._http.post(url, json=body, headers=self._qualtrics).raise_for_status().json()["result"]
+        progress = job["progressId"]
+        while job["status"] == "inProgress":
+            job = (
+                self._http.get(f"{url}/{progress}", headers=self._qualtrics)
+                .raise_for_status()
+                .json()["result"]
+            )
+        return (
+            self._http.get(f"{url}/{job['fileId']}/file", headers=self._qualtrics).raise_for_status().content
+        )
+
+
+def _rows(content: bytes) -> list[list[str]]:
+    """A CSV export's rows; the first three are headers."""
+    return list(csv.reader(io.StringIO(_unzipped(content).decode())))
+
+
+def _unzipped(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        (name,) = archive.namelist()
+        return archive.read(name)
+
+
+def _stamp(moment: str) -> str:
+    return moment.replace("-", "").replace(":", "")
+
+
+def _window_of(name: str) -> tuple[str, str]:
+    found = _STAMP.search(name)
+    if found is None:
+        raise ValueError(f"{name} has no window in its name")
+    return _moment(found[1]), _moment(found[2])
+
+
+def _moment(stamp: str) -> str:
+    return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:11]}:{stamp[11:13]}:{stamp[13:]}"
