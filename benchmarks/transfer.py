@@ -3,8 +3,8 @@ How fast, and in how much memory, a large export moves: our task's code beside `
 
     python -m benchmarks.transfer [--mib 1024] [--runs 3]
 
-Both move the same bytes over TLS from the Qualtrics simulator to the OneDrive simulators, which hash and discard them. Each
-of ours is a fresh process with Airflow loaded, as a task has it; its peak resident memory is the kernel's own figure.
+Both move the same bytes over TLS from the Qualtrics simulator to the OneDrive simulators, which hash and discard
+them. Each of ours is a fresh process with Airflow loaded, as a task has it; its peak resident memory is the kernel's own figure.
 Prints a line a run and, at the end, the medians and the ratio.
 """
 
@@ -31,7 +31,9 @@ USER = "reports@contoso.example"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--fragment-mib", type=int, default=10)
@@ -54,10 +56,18 @@ def compare(folder: Path, mib: int, runs: int, fragment_mib: int) -> None:
     try:
         control = "http://127.0.0.1:18600"
         wait_for(control)
-        requests.post(f"{control}/vendors/qualtrics/seed", json={"large": {"survey_id": SURVEY, "bytes": mib << 20}}, timeout=10).raise_for_status()
-        requests.patch(f"{control}/vendors/qualtrics/options", json={"polls_until_complete": 0}, timeout=10).raise_for_status()
+        requests.post(
+            f"{control}/vendors/qualtrics/seed",
+            json={"large": {"survey_id": SURVEY, "bytes": mib << 20}},
+            timeout=10,
+        ).raise_for_status()
         requests.patch(
-            f"{control}/vendors/graph/options", json={"store_content": False, "simple_limit_bytes": 8 << 30}, timeout=10
+            f"{control}/vendors/qualtrics/options", json={"polls_until_complete": 0}, timeout=10
+        ).raise_for_status()
+        requests.patch(
+            f"{control}/vendors/graph/options",
+            json={"store_content": False, "simple_limit_bytes": 8 << 30},
+            timeout=10,
         ).raise_for_status()
         job = prepare(folder, json.loads(connections_file.read_text()))
         ours: list[dict[str, float]] = []
@@ -93,7 +103,9 @@ def wait_for(control: str) -> None:
 
 def prepare(folder: Path, connections: dict[str, Any]) -> dict[str, Any]:
     """Start an export job, and take what both ways need."""
-    os.environ.update({f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()})
+    os.environ.update(
+        {f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()}
+    )
     os.environ["AIRFLOW_HOME"] = str(folder / "airflow")
     from interchange.hooks.onedrive import OneDriveHook
     from interchange.hooks.qualtrics import QualtricsHook
@@ -114,8 +126,28 @@ def prepare(folder: Path, connections: dict[str, Any]) -> dict[str, Any]:
 
 def with_curl(job: dict[str, Any]) -> float:
     """The same bytes from the one server to the other through a pipe between two curls."""
-    get = ["curl", "-sSf", "--cacert", job["ca"], "-H", f"Authorization: {job['source_token']}", job["source"]]
-    put = ["curl", "-sSf", "--cacert", job["ca"], "-H", f"Authorization: {job['target_token']}", "-H", "Expect:", "-T", "-", job["target"]]
+    get = [
+        "curl",
+        "-sSf",
+        "--cacert",
+        job["ca"],
+        "-H",
+        f"Authorization: {job['source_token']}",
+        job["source"],
+    ]
+    put = [
+        "curl",
+        "-sSf",
+        "--cacert",
+        job["ca"],
+        "-H",
+        f"Authorization: {job['target_token']}",
+        "-H",
+        "Expect:",
+        "-T",
+        "-",
+        job["target"],
+    ]
     started = time.monotonic()
     subprocess.run(
         ["bash", "-c", f"set -o pipefail; {shlex.join(get)} | {shlex.join(put)} >/dev/null"], check=True
@@ -147,7 +179,10 @@ def move(job: dict[str, Any]) -> None:
     ledger = open_ledger(owner="benchmark")
     qualtrics, onedrive = QualtricsHook("qualtrics_default"), OneDriveHook("onedrive_default")
     source = Source(
-        lambda: qualtrics.export_file(SURVEY, job["file_id"]), identity=job["file_id"], export_format="csv", unpack=True
+        lambda: qualtrics.export_file(SURVEY, job["file_id"]),
+        identity=job["file_id"],
+        export_format="csv",
+        unpack=True,
     )
     ref = EffectRef("benchmark", "delivery", job["name"])
     delivery = OneDriveDelivery(

@@ -5,8 +5,8 @@ Looks at this deployment once a day and changes nothing outside.
 
 * **Checks** that the settings of every workflow are valid, that every connection they name answers a harmless call, and
   that the ledger can be opened; lists effects of unknown outcome, quarantined records and claims that ran out.
-* **Fails** if a connection or a setting is wrong; the log says which and what to do. Unknown and quarantined effects are
-  warnings: a person settles or replays them with `python -m interchange`.
+* **Fails** if a connection or a setting is wrong; the log says which and what to do. Unknown and quarantined
+  effects are warnings: a person settles or replays them with `python -m interchange`.
 * The same on the command line: `python -m interchange doctor`, or `make doctor`.
 """
 
@@ -42,7 +42,7 @@ SETTINGS = parse_time_settings("interchange_doctor")
     },
 )
 def interchange_doctor() -> None:
-    @task
+    @task(multiple_outputs=False)
     def examine() -> dict[str, Any]:
         """See the page above."""
         from interchange.doctor import examine_deployment

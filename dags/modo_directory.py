@@ -6,8 +6,8 @@ Uploads a directory file to Modo as a new revision, after checking it.
 * **Reads** an XML file: a path on the worker, or a URL such as `s3://CONN_ID@bucket/directory.xml`.
   **Writes** a directory revision through `modo_default`.
 * **Running again is safe:** the same file under the same name is uploaded once. A changed file is another revision.
-* **Checked first:** well-formed, not empty, not too large, at least `min_entries` entries. A wrong directory misdirects later
-  messages, so `dry_run` is on until you switch it off.
+* **Checked first:** well-formed, not empty, not too large, at least `min_entries` entries. A wrong directory
+  misdirects later messages, so `dry_run` is on until you switch it off.
 * **If `upload` fails** with *OutcomeUnknown*: look at Modo's console whether the revision is there, then
   `python -m interchange settle … --to confirmed` (it is) or `--to planned` (it is not), and clear the task.
 """
@@ -38,15 +38,29 @@ DIRECTORY = Asset(name="modo-directory", uri="x-interchange://modo_directory/cur
         "retry_delay": policies.RETRY_DELAY,
     },
     params={
-        "file": Param("", type="string", title="File", description="Path on the worker, or URL, of the directory XML."),
-        "name": Param("", type="string", title="Name", description="Label of the revision; none: the file's name."),
-        "min_entries": Param(1, type="integer", minimum=0, title="Least entries", description="Fewer are taken for a mistake."),
-        "max_mib": Param(100, type="integer", minimum=1, title="Largest size", description="MiB; more is taken for a mistake."),
-        "dry_run": Param(True, type="boolean", title="Dry run", description="Only check the file; upload nothing."),
+        "file": Param(
+            "", type="string", title="File", description="Path on the worker, or URL, of the directory XML."
+        ),
+        "name": Param(
+            "", type="string", title="Name", description="Label of the revision; none: the file's name."
+        ),
+        "min_entries": Param(
+            1, type="integer", minimum=0, title="Least entries", description="Fewer are taken for a mistake."
+        ),
+        "max_mib": Param(
+            100,
+            type="integer",
+            minimum=1,
+            title="Largest size",
+            description="MiB; more is taken for a mistake.",
+        ),
+        "dry_run": Param(
+            True, type="boolean", title="Dry run", description="Only check the file; upload nothing."
+        ),
     },
 )
 def modo_directory() -> None:
-    @task
+    @task(multiple_outputs=False)
     def check(params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Read the file once; what it is goes to the next task, not the file."""
         from interchange.operators.modo import plan_upload
@@ -58,7 +72,7 @@ def modo_directory() -> None:
         """Whether this is more than a dry run."""
         return not (params or {})["dry_run"]
 
-    @task(outlets=[DIRECTORY])
+    @task(outlets=[DIRECTORY], multiple_outputs=False)
     def upload(checked: dict[str, Any]) -> dict[str, Any]:
         """Upload exactly the file that was checked, once."""
         from interchange.operators.modo import upload_checked

@@ -5,14 +5,14 @@ Exports the survey responses of each run's window and puts the file where the se
 
 * **Reads** Qualtrics (`qualtrics_default`). **Writes** files to OneDrive (`onedrive_default`) or an object store, and,
   where an export has `notify` rules, personal messages through Modo (`modo_default`).
-* **Settings:** Variable `interchange_qualtrics_to_onedrive`, else `include/config/qualtrics_to_onedrive.yaml`. What runs when
-  is in the YAML file or in `INTERCHANGE_QUALTRICS_TO_ONEDRIVE_SCHEDULE`.
+* **Settings:** Variable `interchange_qualtrics_to_onedrive`, else `include/config/qualtrics_to_onedrive.yaml`. What
+  runs when is in the YAML file or in `INTERCHANGE_QUALTRICS_TO_ONEDRIVE_SCHEDULE`.
 * **Window:** the run's data interval, from its start up to but without its end. A run without one (started by hand
   without a logical date) looks back 24 hours. `window_start` and `window_end` on the form win.
 * **Running again is safe.** A retry goes on where it stopped. A cleared task, a backfill or a second run exports the
   window anew and replaces the same file; nobody gets a message twice.
-* **If `export` fails:** read the last line of its log. *Refused* or *SettingsError*: a person must act, then clear the task.
-  Anything else has been retried; clear the task when the vendor is back. `docs/runbooks/qualtrics_to_onedrive.md`.
+* **If `export` fails:** read the last line of its log. *Refused* or *SettingsError*: a person must act, then clear the
+  task. Anything else has been retried; clear the task when the vendor is back. `docs/runbooks/qualtrics_to_onedrive.md`.
 * **If `notify` fails** with messages of unknown outcome: `python -m interchange unknown list`, settle, clear.
 * **Try first:** `dry_run` lists what would be exported where and changes nothing.
 """
@@ -76,7 +76,12 @@ SETTINGS = parse_time_settings("qualtrics_to_onedrive")
             title="Format",
             description="Instead of each export's own.",
         ),
-        "dry_run": Param(False, type="boolean", title="Dry run", description="List what would be exported where; change nothing."),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run",
+            description="List what would be exported where; change nothing.",
+        ),
     },
 )
 def qualtrics_to_onedrive() -> None:
@@ -92,7 +97,7 @@ def qualtrics_to_onedrive() -> None:
         """The plan, or nothing in a dry run."""
         return [] if params and params["dry_run"] else planned
 
-    @task(map_index_template="{{ item_name }}")
+    @task(map_index_template="{{ item_name }}", multiple_outputs=False)
     def notify(planned: dict[str, Any], delivered: dict[str, Any]) -> dict[str, int]:
         """Send the messages that the export's rules call for, each once."""
         from interchange.operators.notify import notify_responses

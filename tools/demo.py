@@ -1,8 +1,8 @@
 """
 ``make demo``: the sandbox and a real Airflow on this machine, every workflow run, what came of it outside.
 
-Everything is kept in ``DEMO_HOME`` (``.demo``), so a second start goes on from the first. Environment: ``ONCE=1`` ends by
-itself, with exit code 0 only if every run succeeded and the sandbox holds exactly what it should; ``PORT`` (8080) for
+Everything is kept in ``DEMO_HOME`` (``.demo``), so a second start goes on from the first. Environment: ``ONCE=1``
+ends by itself, with exit code 0 only if every run succeeded and the sandbox holds exactly what it should; ``PORT`` (8080) for
 Airflow, ``SANDBOX_PORT`` (8600 and the five after it) for the vendors.
 """
 
@@ -59,9 +59,8 @@ def main() -> int:
                 for line in wrong:
                     say(f"WRONG: {line}")
                 if not wrong:
-                    say(
-                        f"All runs succeeded, and the vendors hold exactly what they should ({time.monotonic() - started:.0f} s)."
-                    )
+                    took_s = time.monotonic() - started
+                    say(f"All runs succeeded, and the vendors hold exactly what they should ({took_s:.0f} s).")
                 if once:
                     return 1 if wrong else 0
                 say("Staying up until Ctrl-C.")
@@ -97,9 +96,8 @@ def sandbox(folder: Path, port: int) -> Iterator[Vendors]:
     folder.mkdir(parents=True, exist_ok=True)
     connections = folder / "connections.json"
     connections.unlink(missing_ok=True)
-    command = [
-        sys.executable, "-m", "include.sandbox", "--folder", folder, "--port", str(port), "--write-connections", connections,
-    ]  # fmt: skip
+    command: list[str | Path] = [sys.executable, "-m", "include.sandbox", "--folder", folder]
+    command += ["--port", str(port), "--write-connections", connections]
     process = Guarded("the sandbox", command, env=environment({}), log=folder / "sandbox.log", cwd=ROOT)
     vendors = Vendors(process, f"http://localhost:{port}", connections)
     try:
@@ -164,7 +162,9 @@ def run_everything(stack: AirflowStack, vendors: Vendors) -> list[str]:
                 wrong.append(f"{dag_id} {run_id} ended {run['state']}")
             if run["data_interval_start"] and dag_id == EXPORTS:
                 bounds = (run["data_interval_start"], run["data_interval_end"])
-                windows.add((_text(datetime.fromisoformat(bounds[0])), _text(datetime.fromisoformat(bounds[1]))))
+                windows.add(
+                    (_text(datetime.fromisoformat(bounds[0])), _text(datetime.fromisoformat(bounds[1])))
+                )
     expected = Expected(windows=sorted(windows))
     for line in report(vendors.get, expected):
         say(line)
@@ -210,7 +210,7 @@ def _text(moment: datetime) -> str:
 
 
 def say(line: str) -> None:
-    print(f"{datetime.now():%H:%M:%S}  {line}", flush=True)
+    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,24 +71,29 @@ class Authority:
         # Kept per name: a later start with another public name needs another certificate.
         label = "server-" + public_host.replace(":", "-")
         return self._issue(
-            label, names, ExtendedKeyUsageOID.SERVER_AUTH, ec.generate_private_key(ec.SECP256R1())
+            label, names, ExtendedKeyUsageOID.SERVER_AUTH, lambda: ec.generate_private_key(ec.SECP256R1())
         )
 
     def client(self, name: str) -> Issued:
         """A client certificate with an RSA key, as Microsoft's identity platform and the bus ask for."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        return self._issue(f"client-{name}", [x509.DNSName(name)], ExtendedKeyUsageOID.CLIENT_AUTH, key)
+        return self._issue(
+            f"client-{name}",
+            [x509.DNSName(name)],
+            ExtendedKeyUsageOID.CLIENT_AUTH,
+            lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+        )
 
     def _issue(
         self,
         label: str,
         names: list[x509.GeneralName],
         usage: x509.ObjectIdentifier,
-        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+        new_key: Callable[[], ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey],
     ) -> Issued:
         issued = Issued(certificate=self._folder / f"{label}.pem", key=self._folder / f"{label}.key")
         if issued.certificate.exists() and issued.key.exists():
             return issued
+        key = new_key()
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Interchange sandbox {label}")])
         certificate = (
             self._builder(subject, self._certificate.subject, key.public_key())

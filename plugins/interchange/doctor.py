@@ -99,7 +99,9 @@ def _of_exports(settings: Any) -> dict[str, type[VendorHook]]:
     return found
 
 
-_CONNECTIONS: Mapping[str, Callable[[Any], dict[str, type[VendorHook]]]] = {"qualtrics_to_onedrive": _of_exports}
+_CONNECTIONS: Mapping[str, Callable[[Any], dict[str, type[VendorHook]]]] = {
+    "qualtrics_to_onedrive": _of_exports
+}
 """Which connections a workflow's settings name, and the hook that tests each."""
 
 
@@ -130,10 +132,16 @@ def register(commands: Subparsers) -> None:
         bad = False
         for finding in examine():
             bad |= finding.health is Health.BAD
-            line = json.dumps(asdict(finding)) if arguments.json else f"{finding.health:6} {finding.subject}: {finding.detail}"
+            line = (
+                json.dumps(asdict(finding))
+                if arguments.json
+                else f"{finding.health:6} {finding.subject}: {finding.detail}"
+            )
             sys.stdout.write(line + "\n")
         return FOUND_WRONG if bad else OK
 
-    parser = commands.add_parser("doctor", help="check settings, connections and ledger; exit 1 if anything is wrong")
+    parser = commands.add_parser(
+        "doctor", help="check settings, connections and ledger; exit 1 if anything is wrong"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.set_defaults(run=run)

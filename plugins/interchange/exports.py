@@ -1,8 +1,8 @@
 """
 What a run of ``qualtrics_to_onedrive`` is going to export: the plan, as data.
 
-A plan entry travels through XCom and is shown in the UI, so it holds no address and no secret. It carries a digest of the
-settings it was made from: what runs is what was planned, or nothing.
+A plan entry travels through XCom and is shown in the UI, so it holds no address and no secret. It carries a digest of
+the settings it was made from: what runs is what was planned, or nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class PlannedExport:
 
     @property
     def window(self) -> Window:
-        return Window(parse_moment("window_start", self.window_start), parse_moment("window_end", self.window_end))
+        return Window(
+            parse_moment("window_start", self.window_start), parse_moment("window_end", self.window_end)
+        )
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,7 +87,9 @@ def export_of(planned: PlannedExport) -> Export:
             chosen = _with_format(export, planned.format)
             if _digest(chosen) == planned.settings_digest:
                 return chosen
-    raise SettingsError(f"export {planned.name!r}: its settings have changed since the plan was made; clear task 'plan'")
+    raise SettingsError(
+        f"export {planned.name!r}: its settings have changed since the plan was made; clear task 'plan'"
+    )
 
 
 def _chosen(exports: Iterable[Export], names: object) -> list[Export]:
@@ -94,14 +98,18 @@ def _chosen(exports: Iterable[Export], names: object) -> list[Export]:
         raise SettingsError(f"exports: {names!r} is not a list of names; exports: {', '.join(known)}")
     for name in names:
         if name not in known:
-            raise SettingsError(f"exports: there is no {name!r}; exports: {', '.join(known)}.{did_you_mean(str(name), known)}")
+            raise SettingsError(
+                f"exports: there is no {name!r}; exports: {', '.join(known)}.{did_you_mean(str(name), known)}"
+            )
     return [export for export in known.values() if not names or export.name in names]
 
 
 def _with_format(export: Export, form: object) -> Export:
     if form in (None, "", export.format):
         return export
-    changed, problems = validate(Export, {**export.model_dump(by_alias=True, exclude_unset=True), "format": form})
+    changed, problems = validate(
+        Export, {**export.model_dump(by_alias=True, exclude_unset=True), "format": form}
+    )
     if changed is None:
         raise SettingsError(f"format {form!r} does not go with export {export.name!r}: {'; '.join(problems)}")
     return changed

@@ -26,7 +26,11 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "Qualtrics",
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "port"],
-                    "relabeling": {"host": "Base URL", "login": "OAuth client id", "password": "OAuth client secret"},
+                    "relabeling": {
+                        "host": "Base URL",
+                        "login": "OAuth client id",
+                        "password": "OAuth client secret",
+                    },
                     "placeholders": {"host": "https://{datacenter}.qualtrics.com"},
                 },
                 "conn-fields": {
@@ -49,7 +53,9 @@ def get_provider_info() -> dict[str, Any]:
                 },
                 "conn-fields": {
                     "tenant": _text("Tenant", "Directory id or domain"),
-                    "authority": _text("Authority", "Sign-in address; https://login.microsoftonline.com unless given"),
+                    "authority": _text(
+                        "Authority", "Sign-in address; https://login.microsoftonline.com unless given"
+                    ),
                     "private_key": _secret("Private key", "PEM text, or the path of a PEM file"),
                     "thumbprint": _text("Thumbprint", "SHA-1 of the certificate, 40 hexadecimal digits"),
                     "certificate": _text("Certificate", "PEM text, or the path of a PEM file; for SHA-256"),
@@ -73,7 +79,9 @@ def get_provider_info() -> dict[str, Any]:
                     "auth_scheme": _text("Authorization scheme", "Token unless given"),
                     "directory_path": _text("Directory path", "/api/v1/directories/revisions/ unless given"),
                     "message_path": _text("Message path", "/api/v1/messages/personal/ unless given"),
-                    "enable_path": _text("Enable path", "Posted to after an upload, if given; {name} is filled in"),
+                    "enable_path": _text(
+                        "Enable path", "Posted to after an upload, if given; {name} is filled in"
+                    ),
                     "ca_bundle": _CA_BUNDLE,
                 },
             },
@@ -90,7 +98,11 @@ def _text(label: str, description: str) -> dict[str, Any]:
 
 
 def _secret(label: str, description: str) -> dict[str, Any]:
-    return {"label": label, "description": description, "schema": {"type": ["string", "null"], "format": "password"}}
+    return {
+        "label": label,
+        "description": description,
+        "schema": {"type": ["string", "null"], "format": "password"},
+    }
 
 
 _CA_BUNDLE = _text("CA bundle", "Path of a PEM file with the authorities to trust instead of the system's")

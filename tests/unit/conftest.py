@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine
 
@@ -33,6 +34,8 @@ def sandbox(running_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def airflow(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Connections:
     """Airflow's connections to the sandbox, and a Fernet key."""
+    # What earlier tests made Airflow mask must not hide here what is shown, and slows each line down.
+    reset_secrets_masker()
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", FERNET_KEY)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 _ALTERED_BY_SERVER = {
-    "doc", "docx", "docm", "dot", "dotx", "xls", "xlsx", "xlsm", "xlsb", "xltx", "ppt", "pptx", "pptm", "potx", "one", "vsdx",
+    "doc", "docx", "docm", "dot", "dotx", "xls", "xlsx", "xlsm", "xlsb", "xltx", "ppt", "pptx", "pptm", "potx",
+    "one", "vsdx",
 }  # fmt: skip
 
 

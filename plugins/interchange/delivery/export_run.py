@@ -116,12 +116,21 @@ class ExportRun:
         A late retry or a backfill must not put yesterday's responses over today's. A person who names the window on the
         form, or clears the task, may.
         """
-        if self._export.destination.unique or self._planned.asked_for or not str(self._run.request).endswith("/c0"):
+        if (
+            self._export.destination.unique
+            or self._planned.asked_for
+            or not str(self._run.request).endswith("/c0")
+        ):
             return None
         prefix = f"{self._planned.name}/"
         newest = ""
         for effect in self._ledger.list(
-            workflow=DAG_ID, kind=DELIVERY, state=State.CONFIRMED, key_prefix=prefix, limit=RECENT_DELIVERIES, newest_first=True
+            workflow=DAG_ID,
+            kind=DELIVERY,
+            state=State.CONFIRMED,
+            key_prefix=prefix,
+            limit=RECENT_DELIVERIES,
+            newest_first=True,
         ):
             receipt = effect.receipt or {}
             if receipt.get("destination") == self._planned.destination:
@@ -155,17 +164,27 @@ class ExportRun:
             else:
                 if progress.status is JobStatus.COMPLETE:
                     return Job(
-                        survey_id=survey_id, progress_id=progress_id, deadline=deadline, number=number, file_id=progress.file_id
+                        survey_id=survey_id,
+                        progress_id=progress_id,
+                        deadline=deadline,
+                        number=number,
+                        file_id=progress.file_id,
                     )
                 if progress.status is JobStatus.IN_PROGRESS and datetime.now(UTC) < deadline:
-                    return Job(survey_id=survey_id, progress_id=progress_id, deadline=deadline, number=number, file_id=None)
+                    return Job(
+                        survey_id=survey_id,
+                        progress_id=progress_id,
+                        deadline=deadline,
+                        number=number,
+                        file_id=None,
+                    )
                 failure = "Qualtrics reports the job as failed" + (
                     f" (request {progress.request_id})" if progress.request_id else ""
                 )
                 if progress.status is JobStatus.IN_PROGRESS:
                     failure = (
-                        f"the job still runs after {self._export.deadline_minutes:g} minutes, at {progress.percent:.0f} %; "
-                        "raise deadline_minutes, or clear this task to start another job"
+                        f"the job still runs after {self._export.deadline_minutes:g} minutes, at "
+                        f"{progress.percent:.0f} %; raise deadline_minutes, or clear this task to start another job"
                     )
                     if ours:
                         raise Refused("qualtrics.export_progress", failure)
@@ -187,14 +206,24 @@ class ExportRun:
         # Jobs cannot be looked up. One whose id was lost with its answer changes nothing outside and ends by itself,
         # so starting again is safe.
         return self._ledger.perform(
-            self._job_ref(revision, number), send=start, find=None, resend=True, lease_s=self._lease_s, run=self._run
+            self._job_ref(revision, number),
+            send=start,
+            find=None,
+            resend=True,
+            lease_s=self._lease_s,
+            run=self._run,
         )
 
     def _check_allowance(self, jobs: Sequence[Effect], number: int, failure: str = "its job failed") -> None:
         """Jobs of this one request are few, whatever happens to them; a cleared task is another request."""
-        before = sum(entry.request == self._run.request and not entry.ref.key.endswith(f"/j{number}") for entry in jobs)
+        before = sum(
+            entry.request == self._run.request and not entry.ref.key.endswith(f"/j{number}") for entry in jobs
+        )
         if before >= JOBS_PER_REQUEST:
-            raise Refused("qualtrics.export", f"{JOBS_PER_REQUEST} jobs gave no file, the last one because {failure}; clear this task to try again")
+            raise Refused(
+                "qualtrics.export",
+                f"{JOBS_PER_REQUEST} jobs gave no file, the last one because {failure}; clear this task to try again",
+            )
 
     def _jobs(self, revision: int) -> list[Effect]:
         prefix = job_key(self._planned.name, self._planned.window, revision, None)
@@ -229,7 +258,9 @@ class ExportRun:
             if isinstance(exc, NotFound) and not exc.operation.startswith("qualtrics."):
                 raise
             self._ledger.plan(self._job_ref(revision, job.number + 1), run=self._run)
-            raise Unavailable(exc.operation, f"{exc.detail}; another job is needed", status=exc.status) from exc
+            raise Unavailable(
+                exc.operation, f"{exc.detail}; another job is needed", status=exc.status
+            ) from exc
 
     def _to_destination(self, ref: EffectRef, source: Source, job: Job) -> dict[str, Any]:
         common = {

@@ -34,4 +34,6 @@ class LedgerProgress:
         self._last = dict(data)
         if not self._ledger.save_progress(self._ref, dict(data)) and self._kept:
             self._kept = False
-            log.warning("Airflow has no Fernet key: an interrupted upload will start over instead of going on")
+            log.warning(
+                "Airflow has no Fernet key: an interrupted upload will start over instead of going on"
+            )

@@ -48,9 +48,13 @@ class ObjectDelivery:
         try:
             stored = self._read_back()
         except OSError as exc:
-            raise Unavailable("store.verify", f"reading back failed: {exc.strerror or type(exc).__name__}") from exc
+            raise Unavailable(
+                "store.verify", f"reading back failed: {exc.strerror or type(exc).__name__}"
+            ) from exc
         if stored != (facts.size, facts.sha256):
-            raise Unavailable("store.verify", "the stored file is not the one that was sent; it will be sent again")
+            raise Unavailable(
+                "store.verify", "the stored file is not the one that was sent; it will be sent again"
+            )
         return {"url": self._url, "proof": "size and sha256, read back", **facts.as_json()}
 
     def _write(self, reading: Reading) -> FileFacts:
@@ -58,8 +62,16 @@ class ObjectDelivery:
             if urlsplit(self._url).scheme == "file":
                 return _write_local(_local_path(self._url), reading)
             return self._write_remote(reading)
-        except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
-            raise SettingsError(f"{self._url}: cannot be written: {exc.strerror or type(exc).__name__}") from None
+        except (
+            PermissionError,
+            FileNotFoundError,
+            FileExistsError,
+            NotADirectoryError,
+            IsADirectoryError,
+        ) as exc:
+            raise SettingsError(
+                f"{self._url}: cannot be written: {exc.strerror or type(exc).__name__}"
+            ) from None
         except OSError as exc:
             raise Unavailable(OPERATION, f"writing failed: {exc.strerror or type(exc).__name__}") from exc
 

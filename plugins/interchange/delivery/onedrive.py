@@ -19,7 +19,15 @@ from typing import Any, Protocol
 from interchange.core.fragments import FRAGMENT_UNIT, Step, after_answer, next_offset
 from interchange.core.stored import Verdict, judge
 from interchange.delivery.source import Damaged, FileFacts, Fragment, Reading, Source
-from interchange.errors import BadRecord, Conflict, NotFound, OutcomeUnknown, RateLimited, Refused, Unavailable
+from interchange.errors import (
+    BadRecord,
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    Unavailable,
+)
 from interchange.hooks.onedrive import DriveItem, OneDriveHook
 
 log = logging.getLogger(__name__)
@@ -150,7 +158,9 @@ class OneDriveDelivery:
                 self._drop_session()
                 reopened.close()
                 reading = reopened.enter_context(source.reading())
-        raise Unavailable("onedrive.upload", f"{SESSIONS_PER_TRY} upload sessions were lost one after another")
+        raise Unavailable(
+            "onedrive.upload", f"{SESSIONS_PER_TRY} upload sessions were lost one after another"
+        )
 
     def _open_session(self, source: Source, total: int) -> dict[str, Any]:
         saved = (self._progress.load() or {}).get("session")
@@ -164,7 +174,10 @@ class OneDriveDelivery:
                     log.info("The credential of an earlier try's upload session has ended")
                 else:
                     if saved["resume_at"] in (0, saved["sent"], saved["sending"]):
-                        log.info("Going on with the upload session of an earlier try at byte %s", saved["resume_at"])
+                        log.info(
+                            "Going on with the upload session of an earlier try at byte %s",
+                            saved["resume_at"],
+                        )
                         return saved
             self._drop_session()
         session = {
@@ -187,11 +200,16 @@ class OneDriveDelivery:
             # We hold the claim on this path: it is a session whose URL was lost with its answer. It cannot be
             # cancelled without that URL and ends by itself within 15 minutes.
             raise RateLimited(
-                exc.operation, "a forgotten upload session still holds the file", retry_after_s=300, status=exc.status
+                exc.operation,
+                "a forgotten upload session still holds the file",
+                retry_after_s=300,
+                status=exc.status,
             ) from exc
         except OutcomeUnknown as exc:
             # A session that nobody uses changes nothing.
-            raise Unavailable(exc.operation, exc.detail, status=exc.status, request_id=exc.request_id) from exc
+            raise Unavailable(
+                exc.operation, exc.detail, status=exc.status, request_id=exc.request_id
+            ) from exc
 
     def _send_all(self, reading: Reading, total: int, session: dict[str, Any]) -> tuple[DriveItem, FileFacts]:
         if reading.length not in (None, total):
@@ -242,7 +260,9 @@ class OneDriveDelivery:
             if attempt:
                 self._pause(min(0.5 * 2 ** (attempt - 1), 8.0))
             try:
-                answer = self._hook.put_fragment(url, content[offset - fragment.start :], start=offset, total=total)
+                answer = self._hook.put_fragment(
+                    url, content[offset - fragment.start :], start=offset, total=total
+                )
                 if answer.item is not None:
                     return answer.item
                 ranges = answer.next_ranges
@@ -308,12 +328,16 @@ class OneDriveDelivery:
 
     def _next(self, ranges: tuple[str, ...], fragment: Fragment, total: int) -> int:
         try:
-            step, offset = after_answer(ranges, buffered_from=fragment.start, sent_to=fragment.end, total=total)
+            step, offset = after_answer(
+                ranges, buffered_from=fragment.start, sent_to=fragment.end, total=total
+            )
         except BadRecord as exc:
             raise _SessionLost(f"the server's answer cannot be read: {exc}") from exc
         if step is Step.FINISHED:
             return fragment.end
-        if step is Step.RESTART or (offset < fragment.end < total and (fragment.end - offset) % FRAGMENT_UNIT):
+        if step is Step.RESTART or (
+            offset < fragment.end < total and (fragment.end - offset) % FRAGMENT_UNIT
+        ):
             raise _SessionLost("the server wants bytes that have passed")
         return offset
 
@@ -341,7 +365,9 @@ class OneDriveDelivery:
                 verdict = self._judge(again, facts)
         if verdict is Verdict.DIFFERENT:
             self._progress.save({})
-            raise Unavailable("onedrive.verify", "the stored file is not the one that was sent; it will be sent again")
+            raise Unavailable(
+                "onedrive.verify", "the stored file is not the one that was sent; it will be sent again"
+            )
         return verdict
 
     def _judge(self, item: DriveItem, facts: FileFacts) -> Verdict:

@@ -19,7 +19,6 @@ from interchange.core.quickxorhash import QuickXorHash
 from interchange.errors import BadRecord, Unavailable
 from interchange.hooks.http import CHUNK, Download
 
-
 OPERATION = "qualtrics.export_file"
 
 
@@ -68,7 +67,7 @@ class Source:
     """
     One export file that can be opened again and then gives the same bytes.
 
-    :param open: opens the vendor's answer.
+    :param opener: opens the vendor's answer.
     :param identity: names the content: the same identity is the same file (Qualtrics' file id).
     :param export_format: what the file should be, see :class:`~interchange.core.export_content.ExportInspector`.
     :param unpack: hand on the content of a ZIP instead of the ZIP: the vendor may pack what was asked for unpacked.
@@ -76,13 +75,13 @@ class Source:
 
     def __init__(
         self,
-        open: Callable[[], AbstractContextManager[Download]],
+        opener: Callable[[], AbstractContextManager[Download]],
         *,
         identity: str,
         export_format: str,
         unpack: bool,
     ) -> None:
-        self._open = open
+        self._open = opener
         self.identity = identity
         self._format = export_format
         self._unpack = unpack
@@ -140,7 +139,7 @@ class Reading:
         self._sha256.update(content)
         self._quick_xor.update(content)
         try:
-            self._inspector.feed(content)
+            self._inspector.feed(memoryview(content))
         except BadRecord as exc:
             raise Damaged(OPERATION, exc.reason) from exc
 

@@ -440,12 +440,18 @@ class VendorHook(HttpHook):
                 self._limiter.penalise(bucket, retry_after_s)
         if status == 429:
             wait_s = DEFAULT_RETRY_AFTER_S if retry_after_s is None else retry_after_s
-            return RateLimited(operation, f"the vendor asks us to slow down{named}", retry_after_s=wait_s, **facts)
+            return RateLimited(
+                operation, f"the vendor asks us to slow down{named}", retry_after_s=wait_s, **facts
+            )
         if status in (408, 425) or (status >= 500 and status not in LASTING_FAILURES):
             if not repeatable:
-                return OutcomeUnknown(operation, f"the vendor failed while it had our request{named}", **facts)
+                return OutcomeUnknown(
+                    operation, f"the vendor failed while it had our request{named}", **facts
+                )
             if retry_after_s:
-                return RateLimited(operation, f"the vendor is not available{named}", retry_after_s=retry_after_s, **facts)
+                return RateLimited(
+                    operation, f"the vendor is not available{named}", retry_after_s=retry_after_s, **facts
+                )
             return Unavailable(operation, f"the vendor is not available{named}", **facts)
         if status in (404, 410):
             return NotFound(operation, f"not there{named}", **facts)
@@ -458,7 +464,11 @@ class VendorHook(HttpHook):
             kind = Unavailable if repeatable else OutcomeUnknown
             return kind(operation, "the vendor's answer is none that is known for this call", **facts)
         if status < 400:
-            return Refused(operation, "the vendor answers with a redirect: check the connection's host and paths", **facts)
+            return Refused(
+                operation,
+                "the vendor answers with a redirect: check the connection's host and paths",
+                **facts,
+            )
         return Refused(operation, f"refused by the vendor{named}", **facts)
 
     def _told(self, operation: str, response: requests.Response) -> tuple[str, str | None]:
@@ -523,11 +533,17 @@ def _read_all(response: requests.Response, operation: str, repeatable: bool) -> 
             size += len(piece)
             if size > LARGEST_ANSWER:
                 kind = Refused if repeatable else OutcomeUnknown
-                raise kind(operation, f"the answer is larger than {LARGEST_ANSWER} bytes", status=response.status_code)
+                raise kind(
+                    operation,
+                    f"the answer is larger than {LARGEST_ANSWER} bytes",
+                    status=response.status_code,
+                )
             parts.append(piece)
     except requests.RequestException as exc:
         broken = Unavailable if repeatable else OutcomeUnknown
-        raise broken(operation, "the answer broke off", status=response.status_code) from _without_address(exc)
+        raise broken(operation, "the answer broke off", status=response.status_code) from _without_address(
+            exc
+        )
     response._content = b"".join(parts)
 
 
@@ -541,7 +557,14 @@ def network_error(operation: str, exc: requests.RequestException, repeatable: bo
     ):
         # Raised before the first byte leaves this machine, so a write cannot have happened.
         return Unavailable(operation, "no connection could be made")
-    if isinstance(exc, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema)):
+    if isinstance(
+        exc,
+        (
+            requests.exceptions.InvalidURL,
+            requests.exceptions.InvalidSchema,
+            requests.exceptions.MissingSchema,
+        ),
+    ):
         return Refused(operation, "the address is not valid: check the connection's host")
     what = "no answer in time" if isinstance(exc, requests.Timeout) else "the line broke"
     return Unavailable(operation, what) if repeatable else OutcomeUnknown(operation, what)

@@ -31,7 +31,7 @@ UPLOAD_TIMEOUT_S = 300.0
 
 
 class ModoHook(VendorHook):
-    """Extra ``directory_token`` uploads directories, ``channel_token`` sends messages of its channel; neither does both."""
+    """Extra ``directory_token`` uploads directories, ``channel_token`` sends its channel's messages; neither does both."""
 
     conn_type = "modo"
     default_conn_name = "modo_default"
@@ -65,7 +65,7 @@ class ModoHook(VendorHook):
         return bool(self.extra.get("enable_path"))
 
     def enable_directory(self, name: str) -> None:
-        """Make a revision the current directory. Only where extra ``enable_path`` says how; repeating it does no harm."""
+        """Make a revision the current directory, where extra ``enable_path`` says how; may be repeated."""
         self.call(
             "modo.enable_directory",
             "POST",

@@ -123,7 +123,9 @@ class OneDriveHook(VendorHook):
 
         tenant, client_id = self.secret("tenant"), self.connection.login
         if not client_id:
-            raise SettingsError(f"connection {self.http_conn_id}: login (the application's client id) is missing")
+            raise SettingsError(
+                f"connection {self.http_conn_id}: login (the application's client id) is missing"
+            )
         authority = str(self.extra.get("authority") or AUTHORITY).rstrip("/")
         try:
             return msal.ConfidentialClientApplication(
@@ -146,18 +148,24 @@ class OneDriveHook(VendorHook):
         if extra.get("private_key"):
             credential = {"private_key": _pem(str(extra["private_key"]), "private_key", self.http_conn_id)}
             if extra.get("certificate"):
-                credential["public_certificate"] = _pem(str(extra["certificate"]), "certificate", self.http_conn_id)
+                credential["public_certificate"] = _pem(
+                    str(extra["certificate"]), "certificate", self.http_conn_id
+                )
             if extra.get("thumbprint"):
                 credential["thumbprint"] = _thumbprint(str(extra["thumbprint"]), self.http_conn_id)
             if len(credential) == 1:
-                raise SettingsError(f"connection {self.http_conn_id}: extra 'private_key' needs 'thumbprint' or 'certificate'")
+                raise SettingsError(
+                    f"connection {self.http_conn_id}: extra 'private_key' needs 'thumbprint' or 'certificate'"
+                )
             if self.connection.password:
                 credential["passphrase"] = self.connection.password
             self._check_key(credential)
             return credential
         if extra.get("client_secret"):
             return str(extra["client_secret"])
-        raise SettingsError(f"connection {self.http_conn_id}: give extra 'private_key' with 'thumbprint', or 'client_secret'")
+        raise SettingsError(
+            f"connection {self.http_conn_id}: give extra 'private_key' with 'thumbprint', or 'client_secret'"
+        )
 
     def _check_key(self, credential: Mapping[str, str]) -> None:
         """MSAL looks at some of this only when it signs, and then says so in errors of any class."""
@@ -167,7 +175,11 @@ class OneDriveHook(VendorHook):
 
         named, passphrase = f"connection {self.http_conn_id}: extra", credential.get("passphrase")
         try:
-            load_pem_private_key(credential["private_key"].encode(), passphrase.encode() if passphrase else None)
+            load_pem_private_key(
+                credential["private_key"].encode(),
+                passphrase.encode() if passphrase else None,
+                unsafe_skip_rsa_key_validation=True,  # MSAL does that; here only reading it is tried.
+            )
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise SettingsError(
                 f"{named} 'private_key' cannot be read; is it PEM, and does the password fit (none for a key in clear)?"
@@ -176,7 +188,9 @@ class OneDriveHook(VendorHook):
             try:
                 x509.load_pem_x509_certificate(credential["public_certificate"].encode())
             except ValueError:
-                raise SettingsError(f"{named} 'certificate' cannot be read; is it a certificate in PEM?") from None
+                raise SettingsError(
+                    f"{named} 'certificate' cannot be read; is it a certificate in PEM?"
+                ) from None
 
     def _token_error(self, answer: Mapping[str, Any]) -> Unavailable | Refused:
         codes = [str(code) for code in answer.get("error_codes") or []]
@@ -205,7 +219,9 @@ class OneDriveHook(VendorHook):
 
     def limits_of(self, operation: str) -> list[Limit]:
         units = UNITS.get(operation.removeprefix("onedrive."), 1)
-        return [Limit(bucket=f"{self.base}/{self.connection.login}", limit=UNITS_PER_MINUTE, period_s=60)] * units
+        return [
+            Limit(bucket=f"{self.base}/{self.connection.login}", limit=UNITS_PER_MINUTE, period_s=60)
+        ] * units
 
     # Operations
 
@@ -273,7 +289,13 @@ class OneDriveHook(VendorHook):
             "POST",
             _address(user, path, "createUploadSession"),
             repeatable=False,
-            json={"item": {"@microsoft.graph.conflictBehavior": "replace", "name": path.rsplit("/", 1)[-1], "fileSize": size}},
+            json={
+                "item": {
+                    "@microsoft.graph.conflictBehavior": "replace",
+                    "name": path.rsplit("/", 1)[-1],
+                    "fileSize": size,
+                }
+            },
             expected=(200,),
         )
         url = payload.get("uploadUrl")
@@ -281,7 +303,9 @@ class OneDriveHook(VendorHook):
             raise OutcomeUnknown("onedrive.create_session", "the answer holds no uploadUrl")
         return url
 
-    def put_fragment(self, upload_url: str, content: bytes | memoryview, *, start: int, total: int) -> FragmentAnswer:
+    def put_fragment(
+        self, upload_url: str, content: bytes | memoryview, *, start: int, total: int
+    ) -> FragmentAnswer:
         """
         Send one fragment.
 
@@ -311,7 +335,9 @@ class OneDriveHook(VendorHook):
 
         :raises NotFound: the session has ended: finished, cancelled or run out.
         """
-        return _ranges(self.call_json("onedrive.session", "GET", upload_url, repeatable=True, authorized=False))
+        return _ranges(
+            self.call_json("onedrive.session", "GET", upload_url, repeatable=True, authorized=False)
+        )
 
     def commit_session(self, user: str, path: str, upload_url: str) -> DriveItem:
         """Finish a session whose last fragment met a name conflict: its bytes are kept until then."""
@@ -345,7 +371,9 @@ class OneDriveHook(VendorHook):
         try:
             return cast(
                 "dict[str, Any]",
-                self.call_json("onedrive.drive", "GET", f"/v1.0/users/{quote(user, safe='@')}/drive", repeatable=True),
+                self.call_json(
+                    "onedrive.drive", "GET", f"/v1.0/users/{quote(user, safe='@')}/drive", repeatable=True
+                ),
             )
         except NotFound as exc:
             raise self._no_drive(exc) from None
@@ -417,7 +445,9 @@ class _SignInSession(requests.Session):
         status, wait_s = response.status_code, parse_retry_after(response.headers.get("Retry-After"))
         if status == 429 or (status >= 500 and wait_s):
             wait_s = DEFAULT_RETRY_AFTER_S if wait_s is None else wait_s
-            raise RateLimited(operation, "the sign-in service asks us to wait", retry_after_s=wait_s, status=status)
+            raise RateLimited(
+                operation, "the sign-in service asks us to wait", retry_after_s=wait_s, status=status
+            )
         if 300 <= status < 400:
             advice = f"check extra 'authority' of {self._conn_id}"
             raise Refused(operation, f"the sign-in service answers with a redirect: {advice}", status=status)
@@ -470,7 +500,9 @@ def _pem(value: str, field: str, conn_id: str) -> str:
     try:
         return Path(value).read_text()
     except (OSError, ValueError):
-        raise SettingsError(f"connection {conn_id}: extra {field!r} is neither PEM text nor a readable file") from None
+        raise SettingsError(
+            f"connection {conn_id}: extra {field!r} is neither PEM text nor a readable file"
+        ) from None
 
 
 def _thumbprint(value: str, conn_id: str) -> str:

@@ -84,7 +84,8 @@ class QualtricsHook(VendorHook):
         login, password = self.connection.login, self.connection.password
         if not login or not password:
             raise SettingsError(
-                f"connection {self.http_conn_id}: give login and password (OAuth client id and secret) or extra 'api_token'"
+                f"connection {self.http_conn_id}: give login and password (OAuth client id and secret), "
+                "or extra 'api_token'"
             )
         basic = base64.b64encode(f"{login}:{password}".encode()).decode()
         asked = time.monotonic()
@@ -102,7 +103,9 @@ class QualtricsHook(VendorHook):
         if not isinstance(token, str) or not token or not isinstance(life_s, int | float):
             raise Unavailable("qualtrics.token", "the answer holds no token")
         self._token = token
-        self._token_ends = asked + max(life_s - RENEW_BEFORE_S, life_s * 0.9 if life_s < 2 * RENEW_BEFORE_S else 0)
+        self._token_ends = asked + max(
+            life_s - RENEW_BEFORE_S, life_s * 0.9 if life_s < 2 * RENEW_BEFORE_S else 0
+        )
 
     def limits_of(self, operation: str) -> list[Limit]:
         name = operation.removeprefix("qualtrics.")
@@ -128,12 +131,17 @@ class QualtricsHook(VendorHook):
         # A refused token request may be answered without the envelope.
         return (payload.get("meta") or {}).get("requestId") or None
 
-    def _result(self, operation: str, method: str, url: str, *, repeatable: bool, **options: Any) -> dict[str, Any]:
+    def _result(
+        self, operation: str, method: str, url: str, *, repeatable: bool, **options: Any
+    ) -> dict[str, Any]:
         payload = self.call_json(operation, method, url, repeatable=repeatable, **options)
         meta = payload.get("meta")
         meta = meta if isinstance(meta, dict) else {}
         if meta.get("notice"):
-            self.log.warning("%s: Qualtrics says the host is not this brand's own: correct the connection's host", operation)
+            self.log.warning(
+                "%s: Qualtrics says the host is not this brand's own: correct the connection's host",
+                operation,
+            )
         result = payload.get("result")
         if not isinstance(result, dict):
             kind = Unavailable if repeatable else OutcomeUnknown
@@ -167,7 +175,9 @@ class QualtricsHook(VendorHook):
         if len(found) == 1:
             return found[0]
         problem = "no survey has" if not found else f"{len(found)} surveys ({', '.join(sorted(found))}) have"
-        raise SettingsError(f"{problem} the name {name!r} in {self.http_conn_id}: give survey_id instead of survey_name")
+        raise SettingsError(
+            f"{problem} the name {name!r} in {self.http_conn_id}: give survey_id instead of survey_name"
+        )
 
     def start_export(self, survey_id: str, body: Mapping[str, Any]) -> str:
         """
@@ -182,10 +192,15 @@ class QualtricsHook(VendorHook):
         operation = "qualtrics.start_export"
         try:
             result = self._result(
-                operation, "POST", self._exports(survey_id), repeatable=False, json=dict(body), expected=(200,)
+                operation,
+                "POST",
+                self._exports(survey_id),
+                repeatable=False,
+                json=dict(body),
+                expected=(200,),
             )
         except Refused as exc:
-            if exc.status != 400:
+            if exc.status != 400 or exc.operation != operation:
                 raise
             # The vendor's own words may quote data. Of another datacenter's account it proxies reads, but not this.
             advice = f"check the export's options, and that {self.http_conn_id} names this account's own datacenter"
@@ -204,14 +219,20 @@ class QualtricsHook(VendorHook):
         :raises NotFound: the job is unknown or gone.
         """
         operation = "qualtrics.export_progress"
-        result = self._result(operation, "GET", f"{self._exports(survey_id)}/{_segment(progress_id)}", repeatable=True)
+        result = self._result(
+            operation, "GET", f"{self._exports(survey_id)}/{_segment(progress_id)}", repeatable=True
+        )
         try:
             status = JobStatus(result.get("status", ""))
         except ValueError as exc:
-            raise Unavailable(operation, "the answer holds no known status", request_id=result["requestId"]) from exc
+            raise Unavailable(
+                operation, "the answer holds no known status", request_id=result["requestId"]
+            ) from exc
         file_id = result.get("fileId")
         if status is JobStatus.COMPLETE and not isinstance(file_id, str):
-            raise Unavailable(operation, "the job is complete without a fileId", request_id=result["requestId"])
+            raise Unavailable(
+                operation, "the job is complete without a fileId", request_id=result["requestId"]
+            )
         return Progress(
             status=status,
             percent=float(result.get("percentComplete") or 0.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +11,14 @@ from typing import Any
 from interchange.core.export_content import RESPONSE_ID_COLUMN, iter_rows
 from interchange.core.notify import Message, NotifyRule
 from interchange.delivery.source import OPERATION
-from interchange.errors import BadRecord, InterchangeError, OutcomeUnknown, Refused, SettingsError, Unavailable
+from interchange.errors import (
+    BadRecord,
+    InterchangeError,
+    OutcomeUnknown,
+    Refused,
+    SettingsError,
+    Unavailable,
+)
 from interchange.exports import DAG_ID, PlannedExport
 from interchange.hooks.http import Limiter
 from interchange.hooks.modo import ModoHook
@@ -66,7 +73,11 @@ def notify(
                 try:
                     message = _message(rule, row, planned.format)
                 except BadRecord as exc:
-                    ref = _ref(export.name, rule.name, row.get(RESPONSE_ID_COLUMN) or f"{planned.window.stamp}/{number}")
+                    ref = _ref(
+                        export.name,
+                        rule.name,
+                        row.get(RESPONSE_ID_COLUMN) or f"{planned.window.stamp}/{number}",
+                    )
                     _set_aside(ledger, ref, run, exc)
                     summary.quarantined += 1
                     continue
@@ -90,7 +101,9 @@ def notify(
     return asdict(summary)
 
 
-def _rows(qualtrics: QualtricsHook, survey_id: str, file_id: str, export_format: str) -> Iterator[Mapping[str, str]]:
+def _rows(
+    qualtrics: QualtricsHook, survey_id: str, file_id: str, export_format: str
+) -> Iterator[Mapping[str, str]]:
     with qualtrics.export_file(survey_id, file_id) as download:
         try:
             yield from iter_rows(download.chunks(), export_format)
@@ -164,5 +177,3 @@ def _set_aside(ledger: Ledger, ref: EffectRef, run: RunRef, exc: BadRecord) -> N
             # Another process was faster with the same record.
             log.info("%s has been set aside already", ref)
     log.warning("Set aside %s: %s", ref, exc)
-
-

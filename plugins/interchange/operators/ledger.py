@@ -29,7 +29,9 @@ def ledger_of(context: Mapping[str, Any]) -> Ledger:
     from interchange.ledger.connection import open_ledger
 
     ti = context["ti"]
-    return open_ledger(owner=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.try_number}/{os.getpid()}")
+    return open_ledger(
+        owner=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.try_number}/{os.getpid()}"
+    )
 
 
 def run_of(context: Mapping[str, Any]) -> RunRef:

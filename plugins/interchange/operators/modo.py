@@ -85,7 +85,9 @@ def _check(content: IO[bytes], *, min_entries: int, max_size: int) -> DirectoryF
 
     digest, size, depth, entries = hashlib.sha256(), 0, 0, 0
     # No entities and no network: the file comes from outside.
-    parser = etree.XMLPullParser(events=("start", "end"), resolve_entities=False, no_network=True, huge_tree=False)
+    parser: Any = etree.XMLPullParser(
+        events=("start", "end"), resolve_entities=False, no_network=True, huge_tree=False
+    )
     try:
         while piece := content.read(CHUNK):
             size += len(piece)
@@ -105,8 +107,7 @@ def _check(content: IO[bytes], *, min_entries: int, max_size: int) -> DirectoryF
             raise BadRecord("file", "is empty")
         parser.close()
     except etree.XMLSyntaxError as exc:
-        line = exc.position[0] if exc.position else "?"
-        raise BadRecord("file", f"is not well-formed XML (line {line}); it may be cut off") from None
+        raise BadRecord("file", f"is not well-formed XML (line {exc.lineno}); it may be cut off") from None
     if entries < min_entries:
         raise BadRecord("file", f"has {entries} entries below its root; at least {min_entries} are expected")
     return DirectoryFile(size=size, entries=entries, sha256=digest.hexdigest())
@@ -135,7 +136,7 @@ def upload_directory(
 
         def upload() -> dict[str, Any]:
             with _still_there(file) as content:
-                if hashlib.file_digest(content, "sha256").hexdigest() != checked.sha256:
+                if _sha256(content) != checked.sha256:
                     raise SettingsError(f"{file} has changed since it was checked; clear task 'check'")
                 content.seek(0)
                 modo.upload_directory(content, name=name, file_name=Path(file).name)
@@ -175,7 +176,8 @@ def opened(file: str) -> Iterator[IO[bytes]]:
         if "://" in file:
             from airflow.sdk import ObjectStoragePath
 
-            with ObjectStoragePath(file).open("rb") as content:
+            path: Any = ObjectStoragePath(file)
+            with path.open("rb") as content:
                 yield content
         else:
             with Path(file).open("rb") as content:
@@ -205,3 +207,10 @@ def _local_copy(file: str) -> Iterator[IO[bytes]]:
         shutil.copyfileobj(content, copy, CHUNK)
         copy.seek(0)
         yield copy
+
+
+def _sha256(content: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while piece := content.read(CHUNK):
+        digest.update(piece)
+    return digest.hexdigest()

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def notify_responses(planned: Mapping[str, Any], delivered: Mapping[str, Any], context: Context) -> dict[str, int]:
+def notify_responses(
+    planned: Mapping[str, Any], delivered: Mapping[str, Any], context: Context
+) -> dict[str, int]:
     """
     See :func:`interchange.notifications.responses.notify`.
 

@@ -73,7 +73,11 @@ class ExportResponsesOperator(BaseOperator):
             done = work.delivered(revision)
             result = work.result(done.receipt or {} if done else self._perform(work, planned, revision))
         self.log.info(
-            "%s: %s bytes, %s responses, proof: %s", planned.destination, result["bytes"], result["rows"], result["proof"]
+            "%s: %s bytes, %s responses, proof: %s",
+            planned.destination,
+            result["bytes"],
+            result["rows"],
+            result["proof"],
         )
         self.made = result
         _publish(context, planned, result)
@@ -84,14 +88,16 @@ class ExportResponsesOperator(BaseOperator):
         if (moment := work.not_before()) is not None:
             from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-            self.log.info("Waiting until %s: responses of the window may still be arriving", moment.isoformat())
+            self.log.info(
+                "Waiting until %s: responses of the window may still be arriving", moment.isoformat()
+            )
             self.defer(trigger=DateTimeTrigger(moment), method_name="resume", kwargs={"revision": revision})
         if (newer := work.superseded_by()) is not None:
             from airflow.sdk.exceptions import AirflowSkipException
 
             raise AirflowSkipException(
-                f"{planned.destination} already holds a newer window (up to {newer}), which this older one would replace. "
-                "To do that anyway, trigger the DAG with window_start and window_end."
+                f"{planned.destination} already holds a newer window (up to {newer}), which this older one would "
+                "replace. To do that anyway, trigger the DAG with window_start and window_end."
             )
         job = work.job(revision)
         if job.file_id is None:
@@ -112,6 +118,10 @@ class ExportResponsesOperator(BaseOperator):
 
 def _publish(context: Context, planned: PlannedExport, result: Mapping[str, Any]) -> None:
     """Tell Airflow that the export's asset has a new version."""
-    asset = Asset(name=f"survey-export-{planned.name}", uri=f"x-interchange://qualtrics_to_onedrive/{planned.name}")
-    facts = {key: result[key] for key in ("window_start", "window_end", "bytes", "rows", "sha256", "destination")}
+    asset = Asset(
+        name=f"survey-export-{planned.name}", uri=f"x-interchange://qualtrics_to_onedrive/{planned.name}"
+    )
+    facts = {
+        key: result[key] for key in ("window_start", "window_end", "bytes", "rows", "sha256", "destination")
+    }
     context["outlet_events"][DELIVERIES].add(asset, extra=facts)

@@ -28,7 +28,7 @@ class ExportJobTrigger(BaseTrigger):
     """
 
     def __init__(self, *, conn_id: str, survey_id: str, progress_id: str, deadline: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's class has no annotations
         self.conn_id = conn_id
         self.survey_id = survey_id
         self.progress_id = progress_id
@@ -62,13 +62,15 @@ class ExportJobTrigger(BaseTrigger):
                 continue
             except InterchangeError as exc:
                 self.log.warning("The job cannot be asked any more: %s", exc)
-                yield TriggerEvent({"status": "error"})
+                yield _event("error")
                 return
-            self.log.info("Export job of survey %s: %s, %.0f %%", self.survey_id, progress.status, progress.percent)
+            self.log.info(
+                "Export job of survey %s: %s, %.0f %%", self.survey_id, progress.status, progress.percent
+            )
             if progress.status is not JobStatus.IN_PROGRESS:
-                yield TriggerEvent({"status": progress.status.value})
+                yield _event(progress.status.value)
                 return
-        yield TriggerEvent({"status": "overdue"})
+        yield _event("overdue")
 
     def _ask(self) -> Progress:
         if self._hook is None:
@@ -82,3 +84,7 @@ class ExportJobTrigger(BaseTrigger):
     async def cleanup(self) -> None:
         if self._hook is not None:
             self._hook.close()
+
+
+def _event(status: str) -> TriggerEvent:
+    return TriggerEvent({"status": status})  # type: ignore[no-untyped-call]  # Airflow's class has no annotations

@@ -498,7 +498,7 @@ def test_an_error_carries_its_inner_codes(key: str, sandbox: Sandbox, hook: OneD
     [
         ({"locked_paths": ["/a.csv"]}, Refused, "resourceLocked"),
         ({"quota_bytes": 3}, Refused, "quotaLimitReached"),
-        ({"simple_limit_bytes": 3}, Refused, ""),
+        ({"simple_limit_bytes": 3}, Refused, "HTTP 413"),
         ({"missing_parents_put": "409"}, Conflict, "invalidRequest"),
         ({"missing_parents_put": "404"}, NotFound, "itemNotFound"),
     ],

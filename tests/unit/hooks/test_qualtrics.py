@@ -122,7 +122,7 @@ def test_a_missing_scope_is_a_permission_to_ask_for(
 ):
     seed(sandbox, clients=[{"id": "poor", "secret": "poor-secret", "scopes": ["read:surveys"]}])
     airflow.change("qualtrics_default", login="poor", password="poor-secret")
-    with pytest.raises(Refused, match=r"qualtrics\.token.*invalid_scope"):
+    with pytest.raises(Refused, match=r"qualtrics\.token: refused by the vendor \(invalid_scope\) \(HTTP"):
         hook.start_export(SURVEY, BODY)
 
 
