@@ -4,7 +4,8 @@ How fast, and in how much memory, a large export moves: our task's code beside `
     python -m benchmarks.transfer [--mib 1024] [--runs 3]
 
 Both move the same bytes over TLS from the Qualtrics simulator to the OneDrive simulators, which hash and discard
-them. Each of ours is a fresh process with Airflow loaded, as a task has it; its peak resident memory is the kernel's own figure.
+them. Each of ours is a fresh process with Airflow loaded, as a task has it; its peak resident memory is the kernel's
+own figure.
 Prints a line a run and, at the end, the medians and the ratio.
 """
 

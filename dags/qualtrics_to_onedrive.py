@@ -12,7 +12,8 @@ Exports the survey responses of each run's window and puts the file where the se
 * **Running again is safe.** A retry goes on where it stopped. A cleared task, a backfill or a second run exports the
   window anew and replaces the same file; nobody gets a message twice.
 * **If `export` fails:** read the last line of its log. *Refused* or *SettingsError*: a person must act, then clear the
-  task. Anything else has been retried; clear the task when the vendor is back. `docs/runbooks/qualtrics_to_onedrive.md`.
+  task. Anything else has been retried; clear the task when the vendor is back. See
+  `docs/runbooks/qualtrics_to_onedrive.md`.
 * **If `notify` fails** with messages of unknown outcome: `python -m interchange unknown list`, settle, clear.
 * **Try first:** `dry_run` lists what would be exported where and changes nothing.
 """

@@ -2,8 +2,8 @@
 ``make demo``: the sandbox and a real Airflow on this machine, every workflow run, what came of it outside.
 
 Everything is kept in ``DEMO_HOME`` (``.demo``), so a second start goes on from the first. Environment: ``ONCE=1``
-ends by itself, with exit code 0 only if every run succeeded and the sandbox holds exactly what it should; ``PORT`` (8080) for
-Airflow, ``SANDBOX_PORT`` (8600 and the five after it) for the vendors.
+ends by itself, with exit code 0 only if every run succeeded and the sandbox holds exactly what it should; ``PORT``
+(8080) for Airflow, ``SANDBOX_PORT`` (8600 and the five after it) for the vendors.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ class Gcs(Emulator):
         return {
             "STORAGE_EMULATOR_HOST": self.url,
             "NO_GCE_CHECK": "true",
-            # gcsfs asks by gRPC which kind of bucket it has; the emulator speaks none, and that takes a minute.
+            # gcsfs asks by gRPC for the kind of bucket, in vain here, for a minute.
             "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         }
 

@@ -82,11 +82,15 @@ def open_from(arguments: argparse.Namespace) -> Ledger:
     owner = f"cli:{getattr(arguments, 'by', None) or operating_system_user()}"
     if arguments.database:
         return Ledger(arguments.database, owner=owner)
-    # Otherwise Airflow would look for the connection in the environment only, not in its database.
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    see_airflows_database()
     from interchange.ledger.connection import open_ledger
 
     return open_ledger(owner=owner)
+
+
+def see_airflows_database() -> None:
+    """Let Airflow look for connections in its database as well; outside a task it else looks in the environment only."""
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
 
 
 def operating_system_user() -> str:

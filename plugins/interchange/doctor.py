@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from interchange.cli import FOUND_WRONG, OK, Subparsers
+from interchange.cli import FOUND_WRONG, OK, Subparsers, see_airflows_database
 from interchange.errors import InterchangeError, SettingsError
 from interchange.settings import load_settings
 from interchange.settings.workflows import WORKFLOWS
@@ -71,6 +71,8 @@ def _ledger() -> Iterator[Finding]:
 
     try:
         ledger = open_ledger(owner="doctor")
+        # What a killed process left counts as unknown from the moment its claim has run out.
+        ledger.expire_claims()
         counts = ledger.count()
     except InterchangeError as exc:
         yield Finding(subject="ledger", health=Health.BAD, detail=str(exc))
@@ -129,6 +131,7 @@ def register(commands: Subparsers) -> None:
     import json
 
     def run(arguments: argparse.Namespace) -> int:
+        see_airflows_database()
         bad = False
         for finding in examine():
             bad |= finding.health is Health.BAD

@@ -32,10 +32,11 @@ MOST_ROUNDS = 400
 class AirflowRun:
     """
     :param dag: as parsed from its file.
-    :param waiting: told how long Airflow would wait now; returns when that time counts as passed.
+    :param waiting: told how long Airflow waits now, and whether we do so too; returns when that time counts as passed,
+        or is to be waited for.
     """
 
-    def __init__(self, dag: Any, run_id: str, *, waiting: Callable[[float], None]) -> None:
+    def __init__(self, dag: Any, run_id: str, *, waiting: Callable[[float, bool], None]) -> None:
         self._dag = dag
         self._run_id = run_id
         self._waiting = waiting
@@ -114,8 +115,9 @@ class AirflowRun:
             raise RuntimeError(f"nothing to run and nothing to wait for: {self.tasks()}")
         first = min(retries, key=lambda i: i.next_retry_datetime())
         seconds = (first.next_retry_datetime() - timezone.utcnow()).total_seconds()
-        if seconds > LONGEST_REAL_WAIT_S:
-            self._waiting(seconds)
+        real = seconds <= LONGEST_REAL_WAIT_S
+        self._waiting(seconds, real)
+        if not real:
             for instance in retries:
                 instance.end_date = first.end_date - (first.next_retry_datetime() - timezone.utcnow())
             session.commit()

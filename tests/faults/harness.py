@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -24,15 +25,16 @@ from typing import Any
 
 from include.sandbox.connections import as_environment, connections
 from include.sandbox.core import Sandbox
-from include.sandbox.faults import Fault, FaultKind
+from include.sandbox.faults import Fault
 from include.sandbox.vendors import all_vendors
 from interchange.ledger import Effect, Ledger, State
 from tests.faults.kinds import READ_TIMEOUT_S, Call, Kind
+from tests.faults.steps import AFTER, BEFORE, KILL
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_S = 2.0
 OPERATOR_ROUNDS = 4
-# Every second of an AIRFLOW variable left in the environment would be another deployment's.
+# Whatever of these is in our environment belongs to another deployment.
 FOREIGN = ("AIRFLOW", "_AIRFLOW", "INTERCHANGE")
 
 
@@ -60,6 +62,10 @@ class World:
     counts: dict[str, int]
 
 
+def _every_call(_call: Call) -> bool:
+    return True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """
@@ -69,6 +75,7 @@ class Scenario:
     :param judge: more to complain about than differences, given fault-free world and outcome.
     :param settle: decides, as a person would who looked at the vendor, what became of an unknown effect.
     :param earlier: runs that have happened before, without any fault.
+    :param covers: the calls that are to go wrong; the others do in another scenario.
     """
 
     name: str
@@ -80,18 +87,20 @@ class Scenario:
     judge: Callable[[World, Outcome], list[str]]
     settle: Callable[[Sandbox, Ledger, Effect], None]
     earlier: tuple[Run, ...] = ()
+    covers: Callable[[Call], bool] = field(default=_every_call)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kill:
-    """See :mod:`tests.faults.killing`."""
+class Stop:
+    """See :class:`tests.faults.steps.Steps`."""
 
     where: str
     number: int
     side: str
+    how: str = KILL
 
     def __str__(self) -> str:
-        return f"kill-{self.where}-{self.number}-{self.side}"
+        return f"{self.how}-{self.side}-{self.where}-{self.number}"
 
 
 @dataclass(kw_only=True)
@@ -123,7 +132,7 @@ class Case:
 
     scenario: Scenario
     faults: tuple[tuple[Call, Kind], ...] = ()
-    kill: Kill | None = None
+    kill: Stop | None = None
 
     @property
     def id(self) -> str:
@@ -158,14 +167,21 @@ class Runner:
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
 
-    def result(self, waiting: Callable[[float], None]) -> dict[str, Any]:
-        """What became of the job that was sent."""
+    def result(self, meanwhile: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """
+        What became of the job that was sent.
+
+        :param meanwhile: told of each ``waiting``, ``paused`` and ``frozen``; when it returns, the job goes on.
+        """
         while True:
-            message = self._read("ended", "died", "waiting")
-            if message["event"] != "waiting":
+            message = self._read("ended", "died", "waiting", "paused", "frozen")
+            if message["event"] in ("ended", "died"):
                 return message
-            waiting(message["seconds"])
-            self.send({})
+            meanwhile(message)
+            if message["event"] == "frozen":
+                os.kill(message["pid"], signal.SIGCONT)
+            else:
+                self.send({})
 
     def _read(self, *events: str) -> dict[str, Any]:
         if self._process.stdout is None:
@@ -248,7 +264,7 @@ class Station:
         run_id: str,
         *,
         action: str = "start",
-        kill: Kill | None = None,
+        stop: Stop | None = None,
         runner: int = 0,
     ) -> None:
         connection = json.dumps({"conn_type": "sqlite", "extra": {"path": str(ledger)}})
@@ -263,12 +279,21 @@ class Station:
                 "conf": run.conf,
                 "environment": {**scenario.settings, "AIRFLOW_CONN_INTERCHANGE_DB": connection},
                 "ledger": str(ledger),
-                "kill": vars(kill) if kill else None,
+                "stop": vars(stop) if stop else None,
             }
         )
 
-    def result(self, ledger: Path, *, runner: int = 0) -> dict[str, Any]:
-        return self.runners[runner].result(lambda seconds: self._pass_time(ledger, seconds))
+    def result(
+        self, ledger: Path, *, runner: int = 0, meanwhile: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> dict[str, Any]:
+        """What became of the run that was sent; time that it would wait for passes at once."""
+
+        def happened(message: dict[str, Any]) -> None:
+            meanwhile(message)
+            if message["event"] == "waiting" and not message["real"]:
+                self._pass_time(ledger, message["seconds"])
+
+        return self.runners[runner].result(happened)
 
     def _pass_time(self, ledger: Path, seconds: float) -> None:
         """So much time has passed: for the vendors, and for the rate limits that the ledger keeps."""
@@ -290,7 +315,7 @@ class Station:
         states: list[str] = []
         unknown: list[Effect] = []
         requests = 1
-        self.send(scenario, path, scenario.run, run_id, kill=case.kill)
+        self.send(scenario, path, scenario.run, run_id, stop=case.kill)
         answer = self.result(path)
         states.append(answer.get("state", "died"))
         steps = answer.get("steps", [])
@@ -373,8 +398,8 @@ def kills(scenario: Scenario, steps: Sequence[dict[str, str]]) -> list[Case]:
     for step in steps:
         numbers[step["where"]] += 1
         cases += [
-            Case(scenario=scenario, kill=Kill(where=step["where"], number=numbers[step["where"]], side=side))
-            for side in ("before", "after")
+            Case(scenario=scenario, kill=Stop(where=step["where"], number=numbers[step["where"]], side=side))
+            for side in (BEFORE, AFTER)
         ]
     return cases
 

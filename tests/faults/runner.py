@@ -6,9 +6,12 @@ rules and Execution API, so that a kill ends a real process and the next job sta
 lines come in on standard input and go out on standard output; the log goes to standard error.
 
     in   {"dag_id", "run_id", "action": "start" | "clear" | "recover", "logical_date", "interval": [start, end],
-          "conf", "environment", "ledger": path, "kill": null | {"where", "number", "side"}}
-    out  {"event": "ready"}                       once, when the DAGs are loaded
-         {"event": "waiting", "seconds"}          a retry is due so much later; any line in means: that time has passed
+          "conf", "environment", "ledger": path, "stop": null | {"where", "number", "side", "how"}}
+    out  {"event": "ready"}                        once, when the DAGs are loaded
+         {"event": "waiting", "seconds", "real"}   a retry is due so much later; any line in means: that time has passed,
+                                                   or, if it is real: go on waiting
+         {"event": "paused"}                       any line in means: go on
+         {"event": "frozen", "pid"}                the process stops now, until it is sent SIGCONT
          {"event": "ended", "state", "tasks", "steps"}    or {"event": "died", "signal"}
 """
 
@@ -43,6 +46,11 @@ class Lines:
     def write(self, **message: Any) -> None:
         self._outgoing.write(json.dumps(message) + "\n")
         self._outgoing.flush()
+
+    def ask(self, **message: Any) -> None:
+        """Write, and wait for any line."""
+        self.write(**message)
+        self.read()
 
 
 def load_dags() -> dict[str, Any]:
@@ -89,7 +97,7 @@ def _warm_up(dag: Any) -> None:
     from tests.faults.airflow_run import AirflowRun
 
     moment = datetime.now(UTC).isoformat()
-    run = AirflowRun(dag, f"warm-up-{moment}", waiting=lambda _: None)
+    run = AirflowRun(dag, f"warm-up-{moment}", waiting=lambda _seconds, _real: None)
     run.start({"logical_date": moment, "interval": [moment, moment], "conf": {"dry_run": True}})
     run.finish()
     # Without its transport the API has no thread, and the application that is now warm stays. The transport itself is
@@ -134,12 +142,21 @@ def _carry_out(job: dict[str, Any], dags: dict[str, Any], lines: Lines) -> int:
         from airflow import settings
 
         from tests.faults.airflow_run import AirflowRun
-        from tests.faults.killing import Steps
+        from tests.faults.steps import Steps
 
         os.environ.update(job["environment"])
         settings.configure_orm()
-        steps = Steps(Path(job["ledger"]), kill=job.get("kill"))
-        run = AirflowRun(dags[job["dag_id"]], job["run_id"], waiting=lambda seconds: _wait(lines, seconds))
+        steps = Steps(
+            Path(job["ledger"]),
+            stop=job["stop"],
+            pause=lambda: lines.ask(event="paused"),
+            freeze=lambda pid: lines.write(event="frozen", pid=pid),
+        )
+        run = AirflowRun(
+            dags[job["dag_id"]],
+            job["run_id"],
+            waiting=lambda seconds, real: lines.ask(event="waiting", seconds=seconds, real=real),
+        )
         getattr(run, job["action"])(job)
         state = run.finish()
         lines.write(event="ended", state=state, tasks=run.tasks(), steps=steps.seen)
@@ -149,11 +166,6 @@ def _carry_out(job: dict[str, Any], dags: dict[str, Any], lines: Lines) -> int:
         return 1
     finally:
         sys.stderr.flush()
-
-
-def _wait(lines: Lines, seconds: float) -> None:
-    lines.write(event="waiting", seconds=seconds)
-    lines.read()
 
 
 def main() -> None:

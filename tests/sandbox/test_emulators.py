@@ -140,7 +140,7 @@ def _drop(storage: Storage, name: str) -> None:
 def test_a_file_that_is_merely_left_is_committed_half_written(
     storage: Storage, leave: Callable[[Storage, str], None]
 ) -> None:
-    """The trap: fsspec closes, and so commits, on leaving a failed ``with`` and on collection of the object."""
+    """The trap: fsspec closes, and so commits, on leaving a failed ``with`` and on garbage collection."""
     name = f"trap{leave.__name__}"
     leave(storage, name)
     assert storage.found(name) == LARGE[:-1]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from interchange.core.export_naming import delivery_key, job_key, revision_of
+from interchange.core.onedrive_names import comparison_key
 from interchange.core.qualtrics_options import build_export_body, is_compressed, media_type
 from interchange.delivery.ledger_progress import LedgerProgress
 from interchange.delivery.objects import ObjectDelivery
@@ -133,7 +134,7 @@ class ExportRun:
             newest_first=True,
         ):
             receipt = effect.receipt or {}
-            if receipt.get("destination") == self._planned.destination:
+            if receipt.get("place") == self._place():
                 newest = max(newest, receipt.get("window_end", ""))
         return newest if newest > self._planned.window_end else None
 
@@ -249,10 +250,9 @@ class ExportRun:
             unpack=not zipped,
         )
         ref = self._delivery_ref(revision)
-        place = f"{DAG_ID}/place/{keyed_hash(f'{self._export.destination!r}/{self._planned.file_name}')}"
         try:
             # Two windows may be written to one place; their bytes must not meet.
-            with self._ledger.hold(place, lease_s=self._lease_s):
+            with self._ledger.hold(f"{DAG_ID}/place/{self._place()}", lease_s=self._lease_s):
                 return self._to_destination(ref, source, job)
         except (Damaged, NotFound) as exc:
             if isinstance(exc, NotFound) and not exc.operation.startswith("qualtrics."):
@@ -262,9 +262,18 @@ class ExportRun:
                 exc.operation, f"{exc.detail}; another job is needed", status=exc.status
             ) from exc
 
+    def _place(self) -> str:
+        """One name for one file, whichever export and window it is for; hashed, since a mailbox is part of it."""
+        to = self._export.destination
+        if isinstance(to, OneDriveDestination):
+            address = [to.conn_id, to.user, to.folder.strip("/"), self._planned.file_name]
+            return keyed_hash(comparison_key("/".join(address)))
+        return keyed_hash(f"{to.url.rstrip('/')}/{self._planned.file_name}")
+
     def _to_destination(self, ref: EffectRef, source: Source, job: Job) -> dict[str, Any]:
         common = {
             "destination": self._planned.destination,
+            "place": self._place(),
             "file_name": self._planned.file_name,
             "window_start": self._planned.window_start,
             "window_end": self._planned.window_end,
@@ -275,6 +284,7 @@ class ExportRun:
         }
         to = self._export.destination
         if isinstance(to, OneDriveDestination):
+            common["conn_id"] = to.conn_id
             target = Target(
                 user=to.user,
                 folder=to.folder,

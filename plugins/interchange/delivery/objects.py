@@ -45,12 +45,7 @@ class ObjectDelivery:
         """
         with source.reading() as reading:
             facts = self._write(reading)
-        try:
-            stored = self._read_back()
-        except OSError as exc:
-            raise Unavailable(
-                "store.verify", f"reading back failed: {exc.strerror or type(exc).__name__}"
-            ) from exc
+        stored = read_back(self._url)
         if stored != (facts.size, facts.sha256):
             raise Unavailable(
                 "store.verify", "the stored file is not the one that was sent; it will be sent again"
@@ -88,30 +83,46 @@ class ObjectDelivery:
             file.close()
             return facts
 
-    def _read_back(self) -> tuple[int, str]:
-        digest, size = hashlib.sha256(), 0
-        with _translated(), self._opened() as content:
-            while piece := content.read(BLOCK):
-                digest.update(piece)
-                size += len(piece)
-        return size, digest.hexdigest()
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[IO[bytes]]:
-        if urlsplit(self._url).scheme == "file":
-            with _local_path(self._url).open("rb") as content:
-                yield content
-        else:
-            path = self._path()
-            # A listing from before the upload must not answer for the file of now.
-            path.fs.invalidate_cache()
-            with path.open("rb", block_size=BLOCK) as content:
-                yield content
-
     def _path(self) -> Any:
         from airflow.sdk import ObjectStoragePath
 
         return ObjectStoragePath(self._url)
+
+
+def read_back(url: str) -> tuple[int, str] | None:
+    """
+    Size and SHA-256 (hex) of the file as it is stored now; None if it is not there.
+
+    :raises Unavailable: it cannot be read now.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        with _translated(), _opened(url) as content:
+            while piece := content.read(BLOCK):
+                digest.update(piece)
+                size += len(piece)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise Unavailable(
+            "store.verify", f"reading back failed: {exc.strerror or type(exc).__name__}"
+        ) from exc
+    return size, digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _opened(url: str) -> Iterator[IO[bytes]]:
+    if urlsplit(url).scheme == "file":
+        with _local_path(url).open("rb") as content:
+            yield content
+        return
+    from airflow.sdk import ObjectStoragePath
+
+    path: Any = ObjectStoragePath(url)
+    # A listing from before the upload must not answer for the file of now.
+    path.fs.invalidate_cache()
+    with path.open("rb", block_size=BLOCK) as content:
+        yield content
 
 
 def _write_local(path: Path, reading: Reading) -> FileFacts:

@@ -73,7 +73,13 @@ class _SessionLost(Exception):
 
 
 class OneDriveDelivery:
-    """Delivers one file to one target."""
+    """
+    Delivers one file to one target.
+
+    :param fragment_size: bytes of one request of an upload session, a multiple of 327,680.
+    :param small_file: bytes up to which a file goes in one request.
+    :param pause: how to wait, given seconds.
+    """
 
     def __init__(
         self,
@@ -82,12 +88,14 @@ class OneDriveDelivery:
         progress: Progress,
         *,
         fragment_size: int,
+        small_file: int = SMALL_FILE,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._hook = hook
         self._target = target
         self._progress = progress
         self._fragment_size = fragment_size
+        self._small_file = small_file
         self._pause = pause
 
     def find(self) -> Delivered | None:
@@ -118,7 +126,7 @@ class OneDriveDelivery:
             return self._deliver(source, reading, size)
 
     def _deliver(self, source: Source, reading: Reading, total: int) -> Delivered:
-        if total <= SMALL_FILE:
+        if total <= self._small_file:
             item, facts = self._put(reading, total)
         else:
             item, facts = self._upload(source, reading, total)

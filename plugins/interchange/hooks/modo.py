@@ -31,7 +31,7 @@ UPLOAD_TIMEOUT_S = 300.0
 
 
 class ModoHook(VendorHook):
-    """Extra ``directory_token`` uploads directories, ``channel_token`` sends its channel's messages; neither does both."""
+    """Extra ``directory_token`` uploads directories, ``channel_token`` sends messages; neither does both."""
 
     conn_type = "modo"
     default_conn_name = "modo_default"

@@ -234,6 +234,14 @@ class OneDriveHook(VendorHook):
                 raise self._no_drive(exc) from None
             return None
 
+    def item_by_id(self, drive_id: str, item_id: str) -> DriveItem | None:
+        """An item by its ids, wherever it may have been moved to, or None."""
+        url = f"/v1.0/drives/{quote(drive_id, safe='!')}/items/{quote(item_id, safe='!')}"
+        try:
+            return _item(self.call_json("onedrive.item", "GET", url, repeatable=True))
+        except NotFound:
+            return None
+
     def ensure_folder(self, user: str, folder: str) -> None:
         """Make a folder and its parents where they are missing; any number of times, by any number of tasks."""
         parts = [part for part in folder.split("/") if part]

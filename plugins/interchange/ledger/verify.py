@@ -22,6 +22,8 @@ class Verdict(StrEnum):
     OK = "ok"
     MISSING = "missing"
     ALTERED = "altered"
+    REPLACED = "replaced"
+    """A later effect has put something else in its place, as it should: that one's receipt is the one to check."""
     CANNOT = "cannot"
     """It could not be checked: nothing is known, nothing is wrong."""
 
@@ -38,7 +40,9 @@ class VerifyResult:
 
 Verifier = Callable[[Effect], VerifyResult]
 
-VERIFIERS: MutableMapping[tuple[str, str], str] = {}
+VERIFIERS: MutableMapping[tuple[str, str], str] = {
+    ("qualtrics_to_onedrive", "delivery"): "interchange.delivery.verify:verify_delivery",
+}
 """``(workflow, kind)`` → ``"module:function"``, a :data:`Verifier` that only reads the other side."""
 
 
@@ -57,10 +61,21 @@ def verifier_of(effect: Effect) -> Verifier | None:
 
 
 def verify(effects: Iterable[Effect]) -> Iterator[tuple[Effect, VerifyResult]]:
-    """Check confirmed effects one by one; others are passed over."""
+    """
+    Check confirmed effects one by one; others are passed over.
+
+    :param effects: newest first. Receipts with the same ``place`` replace each other; only the newest is checked.
+    """
+    places: set[str] = set()
     for effect in effects:
         if effect.state is not State.CONFIRMED:
             continue
+        place = (effect.receipt or {}).get("place")
+        if place in places:
+            yield effect, VerifyResult(Verdict.REPLACED, "a later effect has taken its place")
+            continue
+        if place:
+            places.add(place)
         check = verifier_of(effect)
         if check is None:
             yield effect, VerifyResult(Verdict.CANNOT, "no check exists for this kind of effect")

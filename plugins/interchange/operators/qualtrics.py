@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -73,11 +74,12 @@ class ExportResponsesOperator(BaseOperator):
             done = work.delivered(revision)
             result = work.result(done.receipt or {} if done else self._perform(work, planned, revision))
         self.log.info(
-            "%s: %s bytes, %s responses, proof: %s",
+            "%s: %s bytes, %s responses, proof: %s; peak memory of this task %.0f MiB",
             planned.destination,
             result["bytes"],
             result["rows"],
             result["proof"],
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
         self.made = result
         _publish(context, planned, result)

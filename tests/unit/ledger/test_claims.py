@@ -25,7 +25,7 @@ def test_a_name_is_held_by_one_at_a_time(ledger, other):
                 someone.hold("ticket_closure", lease_s=60),
             ):
                 pytest.fail("two hold one name")
-            assert 58 < caught.value.retry_after_s <= 60
+            assert 40 < caught.value.retry_after_s <= 60
         with other.hold("knack_to_esb", lease_s=60):
             assert [claim.name for claim in ledger.claims.list()] == ["knack_to_esb", "ticket_closure"]
 
@@ -145,7 +145,7 @@ def test_a_killed_holder_frees_the_name_when_its_lease_has_passed(ledger_url, le
     held = multiprocessing.get_context("fork").Event()
 
     def hold_and_die() -> None:
-        with Ledger(ledger_url, owner="victim").hold("name", lease_s=1):
+        with Ledger(ledger_url, owner="victim").hold("name", lease_s=2):
             held.set()
             os.kill(os.getpid(), signal.SIGKILL)
 

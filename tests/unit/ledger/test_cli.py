@@ -230,4 +230,4 @@ def test_an_effect_that_nobody_can_check_is_reported(run, ledger, ref):
 
     assert code == 0
     assert "no check exists" in output
-    assert output.endswith("0 ok, 0 missing, 0 altered, 1 cannot\n")
+    assert output.endswith("0 ok, 0 missing, 0 altered, 0 replaced, 1 cannot\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import itertools
 import multiprocessing
-import time
 from typing import Any
 
 import pytest
@@ -42,36 +41,34 @@ def grants(limiter: RateLimiter, engine: Any, number: int, **rate: Any) -> list[
 
 @pytest.mark.parametrize(("limit", "burst"), [(1, None), (5, None), (5, 5), (20, None), (20, 10), (40, 1)])
 def test_no_window_holds_more_than_the_limit(limiter, engine, limit, burst):
-    asked = grants(limiter, engine, 60, limit=limit, period_s=10.0, burst=burst)
+    asked = grants(limiter, engine, 60, limit=limit, period_s=1000.0, burst=burst)
 
     # The clock is read a little after the grant, so windows are measured a little short.
-    assert most_in_a_window(asked, 9.9) <= limit
+    assert most_in_a_window(asked, 990) <= limit
 
 
 def test_a_burst_goes_out_at_once_and_the_rest_evenly(limiter):
-    waits = [limiter.acquire("vendor", limit=20, period_s=20.0, burst=5) for _ in range(10)]
+    waits = [limiter.acquire("vendor", limit=20, period_s=2000.0, burst=5) for _ in range(10)]
 
-    assert waits[:5] == pytest.approx([0] * 5, abs=0.2)
-    # 16 more in the rest of a window of 20 seconds.
-    assert waits[5:] == pytest.approx([1.25, 2.5, 3.75, 5.0, 6.25], abs=0.3)
+    assert waits[:5] == pytest.approx([0] * 5, abs=20)
+    # 16 more in the rest of a window of 2,000 seconds.
+    assert waits[5:] == pytest.approx([125, 250, 375, 500, 625], abs=20)
 
 
 def test_buckets_do_not_share_their_limit(limiter):
     assert limiter.acquire("a", limit=1, period_s=60) == 0
     assert limiter.acquire("b", limit=1, period_s=60) == 0
-    assert limiter.acquire("a", limit=1, period_s=60) == pytest.approx(60, abs=1)
+    assert limiter.acquire("a", limit=1, period_s=60) == pytest.approx(60, abs=10)
 
 
-def test_a_pause_gives_back_the_burst_and_no_more(limiter, until):
+def test_a_pause_gives_back_the_burst_and_no_more(limiter, sql):
     for _ in range(2):
-        limiter.acquire("vendor", limit=4, period_s=0.6, burst=2)
-    paused_at = time.monotonic()
-    until(lambda: time.monotonic() - paused_at > 0.7)
+        limiter.acquire("vendor", limit=4, period_s=600, burst=2)
+    sql("UPDATE rate_limits SET next_at = next_at - 10000")
 
-    waits = [limiter.acquire("vendor", limit=4, period_s=0.6, burst=2) for _ in range(3)]
+    waits = [limiter.acquire("vendor", limit=4, period_s=600, burst=2) for _ in range(3)]
 
-    assert waits[:2] == [0, 0]
-    assert waits[2] > 0
+    assert waits == [0, 0, pytest.approx(200, abs=20)]
 
 
 def test_a_penalty_holds_for_everybody_and_is_never_cut_short(limiter, engine):
@@ -80,10 +77,10 @@ def test_a_penalty_holds_for_everybody_and_is_never_cut_short(limiter, engine):
     limiter.penalise("vendor", 5)
     limiter.penalise("new", 30)
 
-    assert RateLimiter(engine).acquire("vendor", limit=10, period_s=1) == pytest.approx(30, abs=1)
-    assert RateLimiter(engine).acquire("new", limit=10, period_s=1) == pytest.approx(30, abs=1)
-    after = grants(limiter, engine, 30, limit=10, period_s=1.0)
-    assert most_in_a_window(after, 0.95) <= 10
+    assert RateLimiter(engine).acquire("vendor", limit=10, period_s=1) == pytest.approx(30, abs=10)
+    assert RateLimiter(engine).acquire("new", limit=10, period_s=1) == pytest.approx(30, abs=10)
+    after = grants(limiter, engine, 30, limit=10, period_s=1000.0)
+    assert most_in_a_window(after, 990) <= 10
 
 
 def test_who_will_not_wait_takes_nothing(limiter):
@@ -92,8 +89,8 @@ def test_who_will_not_wait_takes_nothing(limiter):
     for _ in range(3):
         with pytest.raises(RateLimited) as caught:
             limiter.acquire("vendor", limit=1, period_s=60, max_wait_s=5)
-        assert caught.value.retry_after_s == pytest.approx(60, abs=1)
-    assert limiter.acquire("vendor", limit=1, period_s=60, max_wait_s=61) == pytest.approx(60, abs=1)
+        assert caught.value.retry_after_s == pytest.approx(60, abs=10)
+    assert limiter.acquire("vendor", limit=1, period_s=60, max_wait_s=61) == pytest.approx(60, abs=10)
 
 
 @pytest.mark.parametrize("rate", [(0, 1, None), (1, 0, None), (5, 1, 6), (5, 1, 0)])
@@ -103,7 +100,7 @@ def test_what_is_no_rate_is_refused(limiter, rate):
         limiter.acquire("vendor", limit=limit, period_s=period_s, burst=burst)
 
 
-LIMIT, PERIOD_S, CALLS = 20, 0.5, 50
+LIMIT, PERIOD_S, CALLS = 20, 20.0, 50
 # Notes each slot, in the database that gives it.
 NOTE_SLOTS = {
     "sqlite": [

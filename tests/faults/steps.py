@@ -1,4 +1,4 @@
-"""Where a process may be killed: at each step of the ledger and at each outbound call."""
+"""Where a process may be stopped: at each step of the ledger and at each outbound call."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ LEDGER = "ledger"
 CALL = "call"
 BEFORE = "before"
 AFTER = "after"
+KILL = "kill"
+PAUSE = "pause"
+FREEZE = "freeze"
 
 _CHANGE = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM) (effects|claims)\b", re.IGNORECASE)
 # Renewals of a claim come by the clock, not by the work.
@@ -25,18 +29,31 @@ _RENEWALS = "interchange-renewal"
 
 class Steps:
     """
-    Numbers this process's steps, and kills it at one of them.
+    Numbers this process's steps, and stops it at one of them.
 
     A step of the ledger is a transaction that changes an effect or a claim; ``before`` is directly before its commit.
     A call is one HTTP request; ``after`` is when the answer's head has come.
 
-    :param kill: ``{"where": "ledger" | "call", "number": n-th from 1, "side": "before" | "after"}``.
+    :param stop: ``{"where": "ledger" | "call", "number": n-th from 1, "side": "before" | "after", "how"}``, where
+        ``kill`` ends the process, ``pause`` lets its work wait while its claims are renewed, and ``freeze`` stops all
+        of it, as a machine does that is short of everything.
+    :param pause: returns when the work may go on.
+    :param freeze: told this process's number directly before it stops.
     """
 
-    def __init__(self, ledger: Path, *, kill: dict[str, Any] | None) -> None:
+    def __init__(
+        self,
+        ledger: Path,
+        *,
+        stop: dict[str, Any] | None,
+        pause: Callable[[], None],
+        freeze: Callable[[int], None],
+    ) -> None:
         self.seen: list[dict[str, str]] = []
         self._ledger = str(ledger)
-        self._kill = kill
+        self._stop = stop
+        self._pause = pause
+        self._freeze = freeze
         self._changes: dict[int, str] = {}
         self._committing: dict[int, int] = {}
         self._numbers = {LEDGER: 0, CALL: 0}
@@ -48,17 +65,27 @@ class Steps:
     def _reach(self, where: str, label: str) -> int:
         self._numbers[where] += 1
         self.seen.append({"where": where, "label": label})
-        self._maybe_die(where, self._numbers[where], BEFORE)
+        self._maybe_stop(where, self._numbers[where], BEFORE)
         return self._numbers[where]
 
-    def _maybe_die(self, where: str, number: int, side: str) -> None:
-        if self._kill == {"where": where, "number": number, "side": side}:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def _maybe_stop(self, where: str, number: int, side: str) -> None:
+        if not self._stop or (where, number, side) != tuple(self._stop[k] for k in ("where", "number", "side")):
+            return
+        match self._stop["how"]:
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "pause":
+                self._pause()
+            case "freeze":
+                self._freeze(os.getpid())
+                os.kill(os.getpid(), signal.SIGSTOP)
 
     def _note_change(
         self, connection: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: Any
     ) -> None:
-        if connection.engine.url.database != self._ledger or threading.current_thread().name.startswith(_RENEWALS):
+        if connection.engine.url.database != self._ledger:
+            return
+        if threading.current_thread().name.startswith(_RENEWALS):
             return
         if found := _CHANGE.match(statement):
             self._changes[id(connection.connection.dbapi_connection)] = " ".join(found.groups())
@@ -71,7 +98,7 @@ class Steps:
     def _after_commit(self, dbapi_connection: Any, _record: Any) -> None:
         number = self._committing.pop(id(dbapi_connection), None)
         if number is not None:
-            self._maybe_die(LEDGER, number, AFTER)
+            self._maybe_stop(LEDGER, number, AFTER)
 
     def _watch_calls(self) -> None:
         send = requests.adapters.HTTPAdapter.send
@@ -79,7 +106,7 @@ class Steps:
         def watched(adapter: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
             number = self._reach(CALL, f"{request.method} {request.url.partition('?')[0]}")
             answer = send(adapter, request, *args, **kwargs)
-            self._maybe_die(CALL, number, AFTER)
+            self._maybe_stop(CALL, number, AFTER)
             return answer
 
         requests.adapters.HTTPAdapter.send = watched  # type: ignore[method-assign]

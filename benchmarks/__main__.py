@@ -1,0 +1,24 @@
+"""``make bench``: a large export beside ``curl | curl``, at two sizes, so that memory growing with size would show."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.transfer import compare
+
+SIZES_MIB = (256, 1024)
+RUNS = 3
+
+
+def main() -> int:
+    sizes = [int(argument) for argument in sys.argv[1:]] or SIZES_MIB
+    for mib in sizes:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            compare(Path(folder), mib, RUNS, fragment_mib=10)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Which cases there are, running them side by side, and saying what came of it."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import queue
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from include.sandbox.faults import FaultKind
+from tests.faults.harness import Case, Scenario, Station, World, complaints, kills, single_faults
+from tests.faults.kinds import KINDS, Call, Kind
+
+SEED_VARIABLE = "SEED"
+CASE_VARIABLE = "CASE"
+"""Environment variable: only cases whose id fits this pattern, such as ``small/modo.*``."""
+DEFAULT_SEED = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """
+    What can be tried with a scenario.
+
+    :param expected: what a run without any fault leaves.
+    """
+
+    scenario: Scenario
+    expected: World
+    calls: Sequence[Call]
+    singles: Sequence[Case]
+    kills: Sequence[Case]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    case: Case
+    wrong: list[str]
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.case.id}\n" + "\n".join(f"    {line}" for line in self.wrong)
+
+
+def seed() -> str:
+    return os.environ.get(SEED_VARIABLE) or DEFAULT_SEED
+
+
+def make_plan(station: Station, scenario: Scenario) -> Plan:
+    """
+    Run a scenario without faults and list what could go wrong in it.
+
+    :raises RuntimeError: it fails without any fault.
+    """
+    outcome = station.play(Case(scenario=scenario))
+    if wrong := complaints(outcome.world, Case(scenario=scenario), outcome):
+        raise RuntimeError(f"{scenario.name} without any fault: {wrong}")
+    calls = [call for call in outcome.calls if scenario.covers(call)]
+    return Plan(
+        scenario=scenario,
+        expected=outcome.world,
+        calls=calls,
+        singles=single_faults(scenario, calls, KINDS),
+        kills=kills(scenario, outcome.steps),
+    )
+
+
+def pairs(plan: Plan, count: int, drawn: random.Random) -> list[Case]:
+    """So many cases in which two calls go wrong."""
+    cases: list[Case] = []
+    while len(cases) < count:
+        (first,), (second,) = (drawn.choice(plan.singles).faults for _ in range(2))
+        if first[0] != second[0] and _go_together(first, second):
+            cases.append(Case(scenario=plan.scenario, faults=(first, second)))
+    return cases
+
+
+def _go_together(first: tuple[Call, Kind], second: tuple[Call, Kind]) -> bool:
+    operations = {first[0].operation, second[0].operation}
+    if operations == {"send_message"}:
+        # Whoever settles them could not tell two lost messages apart.
+        return False
+    return not (first[0].vendor == second[0].vendor and FaultKind.REFUSE in (first[1].fault, second[1].fault))
+
+
+def chosen(cases: Sequence[Case]) -> list[Case]:
+    """Those that ``CASE`` names; all of them without it."""
+    pattern = os.environ.get(CASE_VARIABLE)
+    return [case for case in cases if not pattern or fnmatch.fnmatchcase(case.id, pattern)]
+
+
+def carry_out(
+    cases: Sequence[Case], plans: dict[str, Plan], stations: Sequence[Station], say: Callable[[str], None]
+) -> list[Result]:
+    """Play the cases, one at a time in each station, and say at once what is wrong."""
+    waiting: queue.SimpleQueue[Case] = queue.SimpleQueue()
+    for case in cases:
+        waiting.put(case)
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def work(station: Station) -> None:
+        try:
+            while not errors:
+                case = waiting.get_nowait()
+                outcome = station.play(case)
+                wrong = complaints(plans[case.scenario.name].expected, case, outcome)
+                results.append(Result(case=case, wrong=wrong, seconds=outcome.seconds))
+                if wrong:
+                    say(f"WRONG {results[-1]}")
+                elif len(results) % 50 == 0:
+                    say(f"{len(results)} of {len(cases)} cases")
+        except queue.Empty:
+            return
+        except BaseException as exc:  # noqa: BLE001  # raised in the thread that waits for us
+            errors.append(exc)
+
+    threads = [threading.Thread(target=work, args=(station,)) for station in stations]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def report(plans: Sequence[Plan], results: Sequence[Result], began: float) -> str:
+    """Numbers for people."""
+    wrong = [result for result in results if result.wrong]
+    parts = Counter(
+        "kills" if r.case.kill else "pairs of faults" if len(r.case.faults) > 1 else "single faults" for r in results
+    )
+    calls = sum(len(plan.calls) for plan in plans)
+    lines = [
+        f"seed {seed()}: {len(plans)} scenarios, {calls} calls, {len(KINDS)} kinds of faults",
+        f"{len(results)} cases ({', '.join(f'{count} {name}' for name, count in parts.items())}) "
+        f"in {time.monotonic() - began:.0f} s; {len(wrong)} wrong",
+        *(f"CASE='{result.case.id}'" for result in wrong),
+    ]
+    return "\n".join(lines)
