@@ -8,7 +8,8 @@ Looks at this deployment once a day and changes nothing outside.
   that the ledger can be opened; lists effects of unknown outcome, quarantined records and claims that ran out.
 * **Fails** if a connection or a setting is wrong; the log says which and what to do. Unknown and quarantined
   effects are warnings: a person settles or replays them with `python -m interchange`.
-* The same on the command line: `python -m interchange doctor`, or `make doctor`. What to do: `docs/runbooks/interchange_doctor.md`.
+* The same on the command line: `python -m interchange doctor`, or `make doctor`. What to do then:
+  `docs/runbooks/interchange_doctor.md`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, create_engine, make_url
 
+from tests.airflow_stack import airflow_stack, deployment, running_vendors
+
+# Fixtures of tests/dags and tests/browser, here so that both get the same ones.
+__all__ = ["airflow_stack", "deployment", "running_vendors"]
+
 # Before anything imports Airflow: a home left in the environment would lead tests to a real database.
 if "INTERCHANGE_TEST_HOME" not in os.environ:
     # Workers of one session inherit it; the process that made it takes it away.

@@ -21,7 +21,10 @@ README = ROOT / "README.md"
 BEGIN = "<!-- Written by `python -m tools.readme` from the DAG files: change those. -->"
 END = "<!-- End of the written part. -->"
 _PAGE = re.compile(r"### [^\n]+\n+(?P<first>.+?)(?:\n\n|\Z)", re.DOTALL)
-_ENDS = re.compile(r"^\* \*\*Reads\*\* (?P<reads>.+?)\s+\*\*Writes\*\* (?P<writes>.+?)(?=\n\* |\n\n|\Z)", re.DOTALL | re.MULTILINE)
+_ENDS = re.compile(
+    r"^\* \*\*Reads\*\* (?P<reads>.+?)\s+\*\*Writes\*\* (?P<writes>.+?)(?=\n\* |\n\n|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,9 @@ def page_of(file: Path) -> Page:
     text = ast.get_docstring(ast.parse(file.read_text())) or ""
     first, ends = _PAGE.match(text), _ENDS.search(text)
     if first is None or ends is None:
-        raise ValueError(f"{file}: the docstring needs '### Title', a sentence, and '* **Reads** … **Writes** …'")
+        raise ValueError(
+            f"{file}: the docstring needs '### Title', a sentence, and '* **Reads** … **Writes** …'"
+        )
     return Page(
         dag_id=file.stem,
         does=_line(first["first"]),
@@ -75,10 +80,16 @@ def renewed(text: str, made: str) -> str:
     return before + made + after
 
 
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check; 1 if ``--check`` finds an old list."""
     parser = argparse.ArgumentParser(prog="python -m tools.readme", description=__doc__.splitlines()[1])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if README.md is out of date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 if README.md is out of date"
+    )
     given = parser.parse_args(arguments)
     now = README.read_text()
     then = renewed(now, block(ROOT / "dags"))

@@ -121,5 +121,5 @@ def _name(exception: BaseException) -> str:
 
 OUTBOUND = OutboundPolicy()
 """For every task that reads from or writes to another system."""
-RETRY_DELAY = timedelta(seconds=DEFAULT_BASE_S)
-"""``retry_delay`` beside it: for tries that end without an exception, such as a killed worker's."""
+RETRY_DELAY = timedelta(seconds=_base_s())
+"""``retry_delay`` beside it: for tries that end without an exception, such as a killed worker's. Read at each parse."""

@@ -113,6 +113,8 @@ class AirflowRun:
         retries = [i for i in self._instances(session) if i.state == TaskInstanceState.UP_FOR_RETRY]
         if not retries:
             raise RuntimeError(f"nothing to run and nothing to wait for: {self.tasks()}")
+        for instance in retries:
+            instance.task = self._scheduled.get_task(instance.task_id)
         first = min(retries, key=lambda i: i.next_retry_datetime())
         seconds = (first.next_retry_datetime() - timezone.utcnow()).total_seconds()
         real = seconds <= LONGEST_REAL_WAIT_S

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from include.sandbox.faults import FaultKind
-from tests.faults.harness import Case, Scenario, Station, World, complaints, kills, single_faults
+from tests.faults.harness import Case, Run, Scenario, Station, World, complaints, stops
 from tests.faults.kinds import KINDS, Call, Kind
+from tests.faults.steps import BEFORE, KILL, LEDGER
 
 SEED_VARIABLE = "SEED"
 CASE_VARIABLE = "CASE"
@@ -28,13 +29,37 @@ class Plan:
     What can be tried with a scenario.
 
     :param expected: what a run without any fault leaves.
+    :param steps: where a run can be stopped.
     """
 
     scenario: Scenario
     expected: World
     calls: Sequence[Call]
-    singles: Sequence[Case]
-    kills: Sequence[Case]
+    steps: Sequence[dict[str, str]]
+
+    @property
+    def singles(self) -> list[Case]:
+        """Each call with each kind of fault that makes sense there."""
+        return [
+            Case(scenario=self.scenario, faults=((call, kind),))
+            for call in self.calls
+            for kind in KINDS
+            if kind.fits(call)
+        ]
+
+    @property
+    def kills(self) -> list[Case]:
+        """A kill before and after each step."""
+        return stops(self.scenario, self.steps, how=KILL)
+
+    def beside(self, run: Run, how: str) -> list[Case]:
+        """A second run while the first one stands still at each step."""
+        return [
+            case
+            for case in stops(self.scenario, self.steps, how=how, beside=run)
+            # Directly before its commit a process locks the ledger, for as long as it stands.
+            if case.stop and (case.stop.where, case.stop.side) != (LEDGER, BEFORE)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +90,7 @@ def make_plan(station: Station, scenario: Scenario) -> Plan:
         scenario=scenario,
         expected=outcome.world,
         calls=calls,
-        singles=single_faults(scenario, calls, KINDS),
-        kills=kills(scenario, outcome.steps),
+        steps=outcome.steps,
     )
 
 
@@ -133,14 +157,16 @@ def carry_out(
 def report(plans: Sequence[Plan], results: Sequence[Result], began: float) -> str:
     """Numbers for people."""
     wrong = [result for result in results if result.wrong]
-    parts = Counter(
-        "kills" if r.case.kill else "pairs of faults" if len(r.case.faults) > 1 else "single faults" for r in results
-    )
+    parts = Counter(_part(result.case) for result in results)
+    named = ", ".join(f"{count} {name}" for name, count in parts.items())
     calls = sum(len(plan.calls) for plan in plans)
-    lines = [
-        f"seed {seed()}: {len(plans)} scenarios, {calls} calls, {len(KINDS)} kinds of faults",
-        f"{len(results)} cases ({', '.join(f'{count} {name}' for name, count in parts.items())}) "
-        f"in {time.monotonic() - began:.0f} s; {len(wrong)} wrong",
-        *(f"CASE='{result.case.id}'" for result in wrong),
-    ]
-    return "\n".join(lines)
+    return (
+        f"seed {seed()}: {len(plans)} scenarios, {calls} calls, {len(KINDS)} kinds of faults\n"
+        f"{len(results)} cases ({named}) in {time.monotonic() - began:.0f} s; {len(wrong)} wrong"
+    ) + "".join(f"\nCASE='{result.case.id}'" for result in wrong)
+
+
+def _part(case: Case) -> str:
+    if case.stop:
+        return f"{case.stop.how}s"
+    return "pairs of faults" if len(case.faults) > 1 else "single faults"

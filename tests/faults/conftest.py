@@ -66,5 +66,5 @@ def make_stations(
 
 @pytest.fixture(scope="session")
 def station(make_stations: Callable[[int, int], list[Station]]) -> Station:
-    """One sandbox, one process at a time."""
-    return make_stations(1, 1)[0]
+    """One sandbox, two processes at a time."""
+    return make_stations(1, 2)[0]

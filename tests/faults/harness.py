@@ -14,12 +14,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,12 @@ from include.sandbox.faults import Fault
 from include.sandbox.vendors import all_vendors
 from interchange.ledger import Effect, Ledger, State
 from tests.faults.kinds import READ_TIMEOUT_S, Call, Kind
-from tests.faults.steps import AFTER, BEFORE, KILL
+from tests.faults.steps import AFTER, BEFORE, KILL, PAUSE
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_S = 2.0
 OPERATOR_ROUNDS = 4
+STANDSTILL_S = 90.0
 # Whatever of these is in our environment belongs to another deployment.
 FOREIGN = ("AIRFLOW", "_AIRFLOW", "INTERCHANGE")
 
@@ -42,6 +45,7 @@ FOREIGN = ("AIRFLOW", "_AIRFLOW", "INTERCHANGE")
 class Run:
     """One DAG run: its data interval and what the trigger form holds."""
 
+    name: str
     start: datetime
     end: datetime
     conf: dict[str, Any] = field(default_factory=dict)
@@ -53,12 +57,10 @@ class World:
     What is there afterwards.
 
     :param things: what must be equal whatever went wrong: stored files by path, messages, folders.
-    :param loose: what must not be left: each entry is a sentence.
     :param counts: what may differ within bounds that the scenario knows.
     """
 
     things: dict[str, Any]
-    loose: list[str]
     counts: dict[str, int]
 
 
@@ -114,13 +116,13 @@ class Outcome:
     :param unmet: faults that no call met.
     """
 
+    case: Case
     world: World
     states: list[str]
     requests: int
     effects: list[Effect]
     unknown: list[Effect]
     unmet: list[Fault]
-    faults: Sequence[tuple[Call, Kind]]
     steps: list[dict[str, str]]
     calls: list[Call]
     seconds: float
@@ -128,17 +130,25 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One thing to try: faults at calls, or a kill at a step."""
+    """
+    One thing to try: faults at calls, or a run stopped at a step.
+
+    :param beside: a second run that is started when the first one stands still; its ``Stop.how`` is then ``pause`` or
+        ``freeze``.
+    """
 
     scenario: Scenario
     faults: tuple[tuple[Call, Kind], ...] = ()
-    kill: Stop | None = None
+    stop: Stop | None = None
+    beside: Run | None = None
 
     @property
     def id(self) -> str:
         what = [f"{call}/{kind.name}" for call, kind in self.faults]
-        if self.kill:
-            what.append(str(self.kill))
+        if self.stop:
+            what.append(str(self.stop))
+        if self.beside:
+            what.append(f"{self.scenario.run.name}-beside-{self.beside.name}")
         return f"{self.scenario.name}/" + "+".join(what)
 
 
@@ -175,6 +185,8 @@ class Runner:
         """
         while True:
             message = self._read("ended", "died", "waiting", "paused", "frozen")
+            if message["event"] == "died" and message["signal"] != signal.SIGKILL:
+                raise RuntimeError(f"a job broke off by itself ({message}); the log is {self._log.name}")
             if message["event"] in ("ended", "died"):
                 return message
             meanwhile(message)
@@ -240,6 +252,8 @@ class Station:
 
     def begin(self, scenario: Scenario) -> Path:
         """Everything anew, with what the scenario needs and what has happened before; the ledger's file."""
+        for old in self._folder.glob("ledger-*.db*"):
+            old.unlink()
         self._cases += 1
         ledger = self._folder / f"ledger-{self._cases}.db"
         shutil.copyfile(self._ledger_db, ledger)
@@ -300,52 +314,111 @@ class Station:
         self.sandbox.clock.advance(seconds)
         with closing(sqlite3.connect(ledger, timeout=30)) as database, database:
             database.execute(
-                "UPDATE rate_limits SET next_at = next_at - ?, blocked_until = blocked_until - ?", (seconds, seconds)
+                "UPDATE rate_limits SET next_at = next_at - ?, blocked_until = blocked_until - ?",
+                (seconds, seconds),
             )
 
     def play(self, case: Case) -> Outcome:
-        """The run, its retries, and what people do until it succeeds."""
+        """The run, its retries, and what people do until it succeeds; two runs if the case says so."""
         began = time.monotonic()
-        scenario = case.scenario
-        path = self.begin(scenario)
+        path = self.begin(case.scenario)
         faults = [kind.at(call) for call, kind in case.faults]
         for fault in faults:
             self.sandbox.arm(fault)
-        run_id = f"case-{self._cases}"
-        states: list[str] = []
-        unknown: list[Effect] = []
-        requests = 1
-        self.send(scenario, path, scenario.run, run_id, stop=case.kill)
-        answer = self.result(path)
-        states.append(answer.get("state", "died"))
-        steps = answer.get("steps", [])
         ledger = Ledger(f"sqlite:///{path}", owner="a person")
+        unknown: list[Effect] = []
         try:
-            while states[-1] != "success" and len(states) <= OPERATOR_ROUNDS:
-                action = "recover" if states[-1] == "died" else "clear"
-                if len(states) > 1 and action == "clear":
-                    # Clearing alone did not help. What nobody knows, a person looks up and decides.
-                    for effect in ledger.list(state=State.UNKNOWN, limit=None):
-                        unknown.append(effect)
-                        scenario.settle(self.sandbox, ledger, effect)
-                requests += action == "clear"
-                self.send(scenario, path, scenario.run, run_id, action=action)
-                states.append(self.result(path).get("state", "died"))
+            first, *others = self._begin_runs(case, path)
+            states = [first.get("state", "died")]
+            requests = 1 + self._until_success(case, path, ledger, case.scenario.run, 0, states, unknown)
+            for number, (run, answer) in enumerate(zip((case.beside,), others, strict=False), start=1):
+                own = [answer.get("state", "died")]
+                requests += 1 + self._until_success(
+                    case, path, ledger, run or case.scenario.run, number, own, unknown
+                )
+                states += own
             effects = ledger.list(limit=None)
         finally:
             ledger.engine.dispose()
         return Outcome(
-            world=scenario.observe(self.sandbox),
+            case=case,
+            world=case.scenario.observe(self.sandbox),
             states=states,
             requests=requests,
             effects=effects,
             unknown=unknown,
             unmet=[fault for fault in faults if not fault.met],
-            faults=case.faults,
-            steps=steps,
+            steps=first.get("steps", []),
             calls=calls_of(self.sandbox),
             seconds=time.monotonic() - began,
         )
+
+    def _begin_runs(self, case: Case, path: Path) -> list[dict[str, Any]]:
+        """The first answers: of the run, and of the one beside it."""
+        self.send(case.scenario, path, case.scenario.run, self._run_id(0), stop=case.stop)
+        if case.beside is None:
+            return [self.result(path)]
+        beside = case.beside
+        still, go_on = threading.Event(), threading.Event()
+
+        def first_stands(message: dict[str, Any]) -> None:
+            if message["event"] in ("paused", "frozen"):
+                still.set()
+                if not go_on.wait(STANDSTILL_S):
+                    raise RuntimeError(f"{case.id}: the second run neither ended nor waited")
+
+        def second_waits(message: dict[str, Any]) -> None:
+            # Who is paused keeps its claims, so the second run cannot go on before it.
+            if message["event"] == "waiting" and case.stop and case.stop.how == PAUSE:
+                go_on.set()
+
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(self.result, path, meanwhile=first_stands)
+            try:
+                while not still.wait(0.05):
+                    if first.done():
+                        raise RuntimeError(
+                            f"{case.id}: the first run never came to this step: {first.result()}"
+                        )
+                self.send(case.scenario, path, beside, self._run_id(1), runner=1)
+                second = self.result(path, runner=1, meanwhile=second_waits)
+            finally:
+                go_on.set()
+            return [first.result(), second]
+
+    def _run_id(self, number: int) -> str:
+        return f"case-{self._cases}-{number}"
+
+    def _until_success(
+        self,
+        case: Case,
+        path: Path,
+        ledger: Ledger,
+        run: Run,
+        number: int,
+        states: list[str],
+        unknown: list[Effect],
+    ) -> int:
+        """
+        What the scheduler does for a dead process, and people for a failed run.
+
+        :param states: grows with the state of each end.
+        :param unknown: grows with what a person had to settle.
+        :return: how often the failed tasks were cleared.
+        """
+        cleared = 0
+        while states[-1] != "success" and len(states) <= OPERATOR_ROUNDS:
+            died = states[-1] == "died"
+            if not died and cleared:
+                # Clearing alone did not help. What nobody knows, a person looks up and decides.
+                for effect in ledger.list(state=State.UNKNOWN, limit=None):
+                    unknown.append(effect)
+                    case.scenario.settle(self.sandbox, ledger, effect)
+            cleared += not died
+            action = "recover" if died else "clear"
+            self.send(case.scenario, path, run, self._run_id(number), action=action, runner=number)
+            states.append(self.result(path, runner=number).get("state", "died"))
+        return cleared
 
 
 def complaints(expected: World, case: Case, outcome: Outcome) -> list[str]:
@@ -353,14 +426,14 @@ def complaints(expected: World, case: Case, outcome: Outcome) -> list[str]:
     found = [f"the fault was met by no call: {fault.as_json()}" for fault in outcome.unmet]
     if outcome.states[-1] != "success":
         found.append(f"the run does not succeed, whatever people do: {outcome.states}")
-    if case.kill and outcome.states[0] != "died":
+    if case.stop and case.stop.how == KILL and outcome.states[0] != "died":
         found.append(f"the process was not killed: {outcome.states}")
     for name in expected.things.keys() | outcome.world.things.keys():
         want, have = expected.things.get(name), outcome.world.things.get(name)
         if want != have:
             found.append(f"{name}: {have!r} instead of {want!r}")
-    found += outcome.world.loose
-    found += [f"{effect.ref} is left {effect.state}" for effect in outcome.effects if effect.state in (State.BEGUN, State.UNKNOWN)]
+    unfinished = [effect for effect in outcome.effects if effect.state in (State.BEGUN, State.UNKNOWN)]
+    found += [f"{effect.ref} is left {effect.state}" for effect in unfinished]
     return found + case.scenario.judge(expected, outcome)
 
 
@@ -384,22 +457,26 @@ def calls_of(sandbox: Sandbox) -> list[Call]:
     return calls
 
 
-def single_faults(scenario: Scenario, calls: Sequence[Call], kinds: Sequence[Kind]) -> list[Case]:
-    """Each call with each kind of fault that makes sense there."""
-    return [
-        Case(scenario=scenario, faults=((call, kind),)) for call in calls for kind in kinds if kind.fits(call)
-    ]
-
-
-def kills(scenario: Scenario, steps: Sequence[dict[str, str]]) -> list[Case]:
-    """A kill before and after each step."""
+def stops(
+    scenario: Scenario,
+    steps: Sequence[dict[str, str]],
+    *,
+    how: str,
+    sides: Sequence[str] = (BEFORE, AFTER),
+    beside: Run | None = None,
+) -> list[Case]:
+    """A stop at each step."""
     numbers: Counter[str] = Counter()
     cases = []
     for step in steps:
         numbers[step["where"]] += 1
         cases += [
-            Case(scenario=scenario, kill=Stop(where=step["where"], number=numbers[step["where"]], side=side))
-            for side in (BEFORE, AFTER)
+            Case(
+                scenario=scenario,
+                stop=Stop(where=step["where"], number=numbers[step["where"]], side=side, how=how),
+                beside=beside,
+            )
+            for side in sides
         ]
     return cases
 

@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from include.sandbox.core import Sandbox
 from interchange.ledger import Effect, Ledger, State
 from tests.faults.harness import Outcome, Run, Scenario, World
 from tests.faults.kinds import Call, Kind
+from tests.faults.steps import FREEZE, KILL
 
 DAG_ID = "qualtrics_to_onedrive"
 USER = "reports@contoso.example"
@@ -51,8 +53,10 @@ UNCLEAR = frozenset(
         "too-late",
     }
 )
-MORNING = Run(start=datetime(2024, 6, 3, 9, tzinfo=UTC), end=datetime(2024, 6, 3, 11, tzinfo=UTC))
-NOON = Run(start=MORNING.end, end=datetime(2024, 6, 3, 12, tzinfo=UTC))
+MORNING = Run(
+    name="morning", start=datetime(2024, 6, 3, 9, tzinfo=UTC), end=datetime(2024, 6, 3, 11, tzinfo=UTC)
+)
+NOON = Run(name="noon", start=MORNING.end, end=datetime(2024, 6, 3, 12, tzinfo=UTC))
 
 
 def scenario(
@@ -116,19 +120,19 @@ def observe(sandbox: Sandbox) -> World:
     graph = sandbox.vendor("graph")
     files: dict[str, str] = {}
     folders: list[str] = []
+    versions = 0
     with graph.lock:
         for drive in graph.library.state.drives.values():
             for item in drive.items.values():
                 path = f"{drive.user}:{drive.path_of(item)}"
                 if not item.folder:
                     files[path] = content(item.blob.read_bytes())
+                    versions += len(item.versions)
                 elif item.parent is not None:
                     folders.append(path)
-        versions = sum(len(item.versions) for drive in graph.library.state.drives.values() for item in drive.items.values())
     messages = sorted((m["title"], m["body_sha256"], m["send_tag"]) for m in sandbox.vendor("modo").messages)
     return World(
         things={"files": files, "folders": sorted(folders), "messages": messages},
-        loose=[],
         counts={
             "versions": versions,
             "jobs": len(sandbox.effects.entries(kind="export_started")),
@@ -159,8 +163,12 @@ def content(packed: bytes) -> str:
 def judge(expected: World, outcome: Outcome) -> list[str]:
     """Bounds on what may differ, and what the ledger must say."""
     found = _jobs(outcome) + _sessions(outcome) + _unknown(outcome)
-    if outcome.world.counts["versions"] != expected.counts["versions"]:
-        found.append(f"{outcome.world.counts['versions']} versions of the files, not {expected.counts['versions']}")
+    runs = 1 if outcome.case.beside is None else 2
+    # Each of two runs may make a version, and one that was frozen while its claim ran out may make another.
+    spare = 0 if runs == 1 else 2
+    versions, usual = outcome.world.counts["versions"], expected.counts["versions"]
+    if not usual <= versions <= usual + spare:
+        found.append(f"{versions} versions of the files, not {usual}")
     states = Counter((effect.ref.kind, effect.state) for effect in outcome.effects)
     sent = len(expected.things["messages"])
     if states["push", State.CONFIRMED] != sent:
@@ -170,18 +178,26 @@ def judge(expected: World, outcome: Outcome) -> list[str]:
         for effect in outcome.effects
         if effect.ref.kind == "delivery" and effect.state is State.CONFIRMED
     )
-    found += [f"{window} was delivered {times} times" for window, times in windows.items() if times != 1]
-    found += [
-        f"{effect.ref} is left {effect.state}"
-        for effect in outcome.effects
-        if effect.ref.kind != "export" and effect.state is not State.CONFIRMED
-    ]
+    found += [f"{window} was delivered {times} times" for window, times in windows.items() if times > runs]
+    if runs == 1:
+        # Of two runs, one may leave a plan that the other one's newer file has made pointless.
+        found += [
+            f"{effect.ref} is left {effect.state}"
+            for effect in outcome.effects
+            if effect.ref.kind != "export" and effect.state is not State.CONFIRMED
+        ]
     return found
+
+
+def _was_cut_off(outcome: Outcome) -> bool:
+    """Whether a process was stopped for so long that its claims ran out."""
+    stop = outcome.case.stop
+    return stop is not None and stop.how in (KILL, FREEZE)
 
 
 def _jobs(outcome: Outcome) -> list[str]:
     """A job too many does no harm, but they are few."""
-    lost = sum(call.operation == "start_export" for call, _ in outcome.faults) + (outcome.states[0] == "died")
+    lost = sum(call.operation == "start_export" for call, _ in outcome.case.faults) + _was_cut_off(outcome)
     most = JOBS_PER_REQUEST * outcome.requests + lost
     jobs = outcome.world.counts["jobs"]
     return [f"{jobs} jobs for {outcome.requests} request(s), at most {most}"] if jobs > most else []
@@ -190,8 +206,8 @@ def _jobs(outcome: Outcome) -> list[str]:
 def _sessions(outcome: Outcome) -> list[str]:
     """A session whose URL was lost with its answer cannot be closed by anybody: it ends by itself."""
     counts = outcome.world.counts
-    lost = any(call.operation == "create_session" and kind.done for call, kind in outcome.faults)
-    if counts["open sessions"] and not (lost or outcome.states[0] == "died"):
+    lost = any(call.operation == "create_session" and kind.done for call, kind in outcome.case.faults)
+    if counts["open sessions"] and not (lost or _was_cut_off(outcome)):
         return [f"{counts['open sessions']} upload session(s) left open"]
     return ["an upload session stays open"] if counts["open sessions later"] else []
 
@@ -200,9 +216,8 @@ def _unknown(outcome: Outcome) -> list[str]:
     """Only messages may need a person, only where nobody can know, and then they do."""
     found = [f"a person had to settle {e.ref}" for e in outcome.unknown if e.ref.kind != "push"]
     messages = [e for e in outcome.unknown if e.ref.kind == "push"]
-    unclear = [call for call, kind in outcome.faults if _is_unclear(call, kind)]
-    killed = outcome.states[0] == "died"
-    if messages and not (unclear or killed):
+    unclear = [call for call, kind in outcome.case.faults if _is_unclear(call, kind)]
+    if messages and not (unclear or _was_cut_off(outcome)):
         found.append(f"{len(messages)} message(s) of unknown outcome without a reason")
     if len(messages) < len(unclear):
         found.append(f"{len(unclear)} message(s) had no clear outcome, {len(messages)} are listed")
@@ -229,6 +244,14 @@ SMALL = scenario("small", notify=True)
 LARGE = scenario("large", survey=LARGE_SURVEY)
 IN_PLACE = scenario("in-place", unique=False, earlier=(MORNING,), run=NOON, covers=_touches_the_file)
 LARGE_IN_PLACE = scenario(
-    "large-in-place", survey=LARGE_SURVEY, unique=False, earlier=(MORNING,), run=NOON, covers=_touches_the_file
+    "large-in-place",
+    survey=LARGE_SURVEY,
+    unique=False,
+    earlier=(MORNING,),
+    run=NOON,
+    covers=_touches_the_file,
 )
+# An older window whose run was late, beside the newer one: the file must be the newer one's.
+LATE_IN_PLACE = replace(IN_PLACE, earlier=(), run=MORNING)
+EARLY_IN_PLACE = replace(IN_PLACE, earlier=(), run=NOON)
 SCENARIOS = (SMALL, LARGE, IN_PLACE, LARGE_IN_PLACE)

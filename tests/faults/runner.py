@@ -8,8 +8,8 @@ lines come in on standard input and go out on standard output; the log goes to s
     in   {"dag_id", "run_id", "action": "start" | "clear" | "recover", "logical_date", "interval": [start, end],
           "conf", "environment", "ledger": path, "stop": null | {"where", "number", "side", "how"}}
     out  {"event": "ready"}                        once, when the DAGs are loaded
-         {"event": "waiting", "seconds", "real"}   a retry is due so much later; any line in means: that time has passed,
-                                                   or, if it is real: go on waiting
+         {"event": "waiting", "seconds", "real"}   a retry is due so much later; any line in means: that time has
+                                                   passed, or, if it is real: go on waiting
          {"event": "paused"}                       any line in means: go on
          {"event": "frozen", "pid"}                the process stops now, until it is sent SIGCONT
          {"event": "ended", "state", "tasks", "steps"}    or {"event": "died", "signal"}
@@ -27,7 +27,6 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
-
 
 _spent: list[object] = []
 
@@ -119,7 +118,7 @@ def serve(lines: Lines) -> None:
     from airflow import settings
 
     _import_what_tasks_import()
-    _warm_up(next(iter(load_dags().values())))
+    _warm_up(next(dag for dag in load_dags().values() if "dry_run" in dag.params))
     # Anew: a run leaves its form's values in the DAG object it worked with.
     settings.configure_orm()
     dags = load_dags()

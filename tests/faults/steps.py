@@ -69,7 +69,9 @@ class Steps:
         return self._numbers[where]
 
     def _maybe_stop(self, where: str, number: int, side: str) -> None:
-        if not self._stop or (where, number, side) != tuple(self._stop[k] for k in ("where", "number", "side")):
+        if not self._stop or (where, number, side) != tuple(
+            self._stop[k] for k in ("where", "number", "side")
+        ):
             return
         match self._stop["how"]:
             case "kill":

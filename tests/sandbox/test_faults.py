@@ -75,7 +75,13 @@ def wait_for_port(sandbox: Sandbox, *, at_most_s: float = 5) -> None:
 
 
 NOT_DONE = [FaultKind.RESET, FaultKind.STALL, FaultKind.STATUS, FaultKind.HTML]
-DONE = [FaultKind.STATUS_AFTER, FaultKind.LOSE_ANSWER, FaultKind.TRUNCATE, FaultKind.WRONG_BYTES, FaultKind.SLOW]
+DONE = [
+    FaultKind.STATUS_AFTER,
+    FaultKind.LOSE_ANSWER,
+    FaultKind.TRUNCATE,
+    FaultKind.WRONG_BYTES,
+    FaultKind.SLOW,
+]
 
 
 @pytest.mark.parametrize("kind", NOT_DONE)
@@ -197,12 +203,15 @@ def test_an_answer_without_a_body_cannot_be_cut_in_the_middle_so_it_is_lost(
 
 
 @pytest.mark.parametrize("path", ["/stream", "/chunks"])
-def test_exactly_one_byte_of_an_answer_is_wrong(client: httpx.Client, arm: Arm, path: str) -> None:
-    arm(FaultKind.WRONG_BYTES, after_bytes=70_003)
+@pytest.mark.parametrize("offset", [0, 69_999, 70_000, 70_003, len(STREAM) - 1])
+def test_exactly_one_byte_of_an_answer_is_wrong(
+    client: httpx.Client, arm: Arm, path: str, offset: int
+) -> None:
+    arm(FaultKind.WRONG_BYTES, after_bytes=offset)
     content = client.get(path).content
 
     assert len(content) == len(STREAM)
-    assert [i for i in range(len(STREAM)) if content[i] != STREAM[i]] == [70_003]
+    assert [i for i in range(len(STREAM)) if content[i] != STREAM[i]] == [offset]
     assert client.get(path).content == STREAM
 
 

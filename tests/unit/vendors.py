@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -149,6 +151,14 @@ def stored(sandbox: Sandbox, path: str) -> bytes:
     assert item is not None
     content: bytes = item.blob.read_bytes()
     return content
+
+
+def wait_for(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
+    """Wait for a condition, asking often; fail if it does not come true in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        threading.Event().wait(0.01)
 
 
 def effects(sandbox: Sandbox, kind: str) -> list[dict[str, Any]]:

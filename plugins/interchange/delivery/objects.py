@@ -9,12 +9,13 @@ OneDrive session, these cannot be gone on with from another worker.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from interchange.core.destination import join_url
 from interchange.delivery.source import FileFacts, Reading, Source
@@ -23,6 +24,7 @@ from interchange.errors import Refused, SettingsError, Unavailable
 # The smallest part S3 takes is 5 MiB; GCS wants multiples of 256 KiB.
 BLOCK = 8 << 20
 OPERATION = "store.write"
+_WRONG_PLACE = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
 class ObjectDelivery:
@@ -33,7 +35,11 @@ class ObjectDelivery:
     """
 
     def __init__(self, folder_url: str, name: str) -> None:
-        self._url = join_url(folder_url, name)
+        url = join_url(folder_url, name)
+        if urlsplit(url).scheme == "file":
+            # A percent sign, # or ? in the name is part of it and must not end it or lead out of the folder.
+            url = url.removesuffix(name) + quote(name, safe="")
+        self._url = url
 
     def deliver(self, source: Source) -> dict[str, Any]:
         """
@@ -57,22 +63,15 @@ class ObjectDelivery:
             if urlsplit(self._url).scheme == "file":
                 return _write_local(_local_path(self._url), reading)
             return self._write_remote(reading)
-        except (
-            PermissionError,
-            FileNotFoundError,
-            FileExistsError,
-            NotADirectoryError,
-            IsADirectoryError,
-        ) as exc:
-            raise SettingsError(
-                f"{self._url}: cannot be written: {exc.strerror or type(exc).__name__}"
-            ) from None
         except OSError as exc:
+            if isinstance(exc, _WRONG_PLACE) or exc.errno in (errno.EROFS, errno.ENAMETOOLONG):
+                reason = exc.strerror or type(exc).__name__
+                raise SettingsError(f"{self._url}: cannot be written: {reason}") from None
             raise Unavailable(OPERATION, f"writing failed: {exc.strerror or type(exc).__name__}") from exc
 
     def _write_remote(self, reading: Reading) -> FileFacts:
         with _translated():
-            file = self._path().open("wb", block_size=BLOCK)
+            file = _open(self._url, "wb")
             try:
                 for chunk in reading.chunks():
                     file.write(chunk)
@@ -82,11 +81,6 @@ class ObjectDelivery:
                 raise
             file.close()
             return facts
-
-    def _path(self) -> Any:
-        from airflow.sdk import ObjectStoragePath
-
-        return ObjectStoragePath(self._url)
 
 
 def read_back(url: str) -> tuple[int, str] | None:
@@ -116,13 +110,18 @@ def _opened(url: str) -> Iterator[IO[bytes]]:
         with _local_path(url).open("rb") as content:
             yield content
         return
+    with _open(url, "rb") as content:
+        yield content
+
+
+def _open(url: str, mode: str) -> Any:
     from airflow.sdk import ObjectStoragePath
 
     path: Any = ObjectStoragePath(url)
-    # A listing from before the upload must not answer for the file of now.
+    # A listing from before an upload must not answer for the file of now.
     path.fs.invalidate_cache()
-    with path.open("rb", block_size=BLOCK) as content:
-        yield content
+    # Not the path's own open(): it wraps the file, and a wrapped file cannot be told not to commit (see _discard).
+    return path.fs.open(path.path, mode, block_size=BLOCK)
 
 
 def _write_local(path: Path, reading: Reading) -> FileFacts:
@@ -136,10 +135,10 @@ def _write_local(path: Path, reading: Reading) -> FileFacts:
             facts = reading.facts()
             file.flush()
             os.fsync(file.fileno())
+        partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    partial.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -153,7 +152,7 @@ def _local_path(url: str) -> Path:
 
 
 def _discard(file: Any) -> None:
-    """Give up an upload. Closing it, as leaving its ``with`` block does, would commit what has been written."""
+    """Give up an upload. Closing it, as leaving its ``with`` block or losing sight of it does, would commit it."""
     try:
         file.discard()
     except (OSError, AttributeError, NotImplementedError):
@@ -161,6 +160,9 @@ def _discard(file: Any) -> None:
         return
     finally:
         file.closed = True
+
+
+_STORES = ("azure", "botocore", "aiobotocore", "google", "gcsfs", "aiohttp")
 
 
 @contextlib.contextmanager
@@ -171,10 +173,16 @@ def _translated() -> Iterator[None]:
     except OSError:
         raise
     except Exception as exc:
-        module = type(exc).__module__.partition(".")[0]
-        if module not in ("azure", "botocore", "aiobotocore", "google", "gcsfs", "aiohttp"):
+        # adlfs hides Azure's error behind a RuntimeError.
+        store_error = next(
+            (e for e in (exc, exc.__cause__) if type(e).__module__.partition(".")[0] in _STORES), None
+        )
+        if store_error is None:
             raise
-        status = getattr(exc, "status_code", None) or getattr(exc, "code", None)
+        name = type(store_error).__name__
+        status = getattr(store_error, "status_code", None) or getattr(store_error, "code", None)
         if status in (400, 401, 403, 404):
-            raise Refused(OPERATION, f"the store refuses: {type(exc).__name__}") from None
-        raise Unavailable(OPERATION, f"the store fails: {type(exc).__name__}") from None
+            raise Refused(
+                OPERATION, f"the store refuses: {name}; check the bucket and the connection"
+            ) from None
+        raise Unavailable(OPERATION, f"the store fails: {name}") from None

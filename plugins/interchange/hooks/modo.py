@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import IO, Any
+from urllib.parse import quote
 
 from requests_toolbelt import MultipartEncoder
 
@@ -69,7 +70,7 @@ class ModoHook(VendorHook):
         self.call(
             "modo.enable_directory",
             "POST",
-            self.secret("enable_path").format(name=name),
+            self.secret("enable_path").replace("{name}", quote(name, safe="")),
             repeatable=True,
             headers=self._authorized("directory_token"),
             json={"name": name},

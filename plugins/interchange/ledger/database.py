@@ -101,8 +101,6 @@ def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
         cursor.execute("PRAGMA foreign_keys=ON")
         # An intent must survive a power cut, or a call would go out that nobody knows of.
         cursor.execute("PRAGMA synchronous=FULL")
-        # Without it INSERT OR REPLACE deletes rows past the triggers that forbid it.
-        cursor.execute("PRAGMA recursive_triggers=ON")
         deadline = time.monotonic() + cursor.execute("PRAGMA busy_timeout").fetchone()[0] / 1000
         while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import multiprocessing
-import os
 import sqlite3
+import threading
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -24,7 +24,7 @@ from interchange.errors import Busy, Conflict, OutcomeUnknown, RateLimited, Refu
 from interchange.hooks.onedrive import OneDriveHook
 from interchange.ledger import Ledger, State
 from tests.unit.delivery.conftest import FRAGMENT, REF, Deliver, Vendor, csv_of
-from tests.unit.vendors import UNIT, USER, Waits, arm, calls, effects, files, statuses, stored
+from tests.unit.vendors import UNIT, USER, Waits, arm, calls, effects, files, statuses, stored, wait_for
 
 SIZE = 1_500_000
 LARGE = csv_of(SIZE)
@@ -238,46 +238,23 @@ def test_another_worker_goes_on_where_the_first_one_stopped(
 
 def test_a_killed_worker_is_followed_by_another(sandbox: Sandbox, large: Vendor, deliver: Deliver):
     """The process is gone in the middle, without a word: its claim runs out, its session goes on."""
-    source = large.source()
-    opened = source._open
-
-    def dies_half_way(sent: list[int]) -> Any:
-        from contextlib import contextmanager
-
-        @contextmanager
-        def dying() -> Any:
-            with opened() as download:
-                chunks = download.chunks
-
-                def counted(size: int) -> Any:
-                    for chunk in chunks(1 << 16):
-                        sent[0] += len(chunk)
-                        if sent[0] > SIZE // 2:
-                            os._exit(9)
-                        yield chunk
-
-                download.chunks = counted
-                yield download
-
-        return dying
-
-    def ann() -> None:
-        source._open = dies_half_way([0])
-        deliver("ann", source, lease_s=1.0)
-
-    process = multiprocessing.get_context("fork").Process(target=ann)
-    process.start()
-    process.join(timeout=30)
-    assert process.exitcode == 9
-    sent_before = accepted(sandbox)
-    assert 0 < len(sent_before) < FRAGMENTS
+    killed = threading.Event()
+    large.on_piece = lambda sent: None if sent < 1_200_000 else wait_for(killed.is_set)
+    ann = multiprocessing.get_context("fork").Process(
+        target=lambda: deliver("ann", large.source(), lease_s=1.0)
+    )
+    ann.start()
+    wait_for(lambda: len(accepted(sandbox)) >= 2)
+    ann.kill()
+    ann.join()
+    killed.set()
     receipt: dict[str, Any] = {}
     while not receipt:
         try:
             receipt = deliver("bob", large.source())
         except Busy as exc:
             claim_ends_in_s = exc.retry_after_s
-            multiprocessing.get_context().Event().wait(claim_ends_in_s)
+            threading.Event().wait(claim_ends_in_s)
     assert is_there(sandbox)
     assert accepted(sandbox) == all_ranges()
     assert len(calls(sandbox, "create_session")) == 1

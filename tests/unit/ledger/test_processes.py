@@ -44,7 +44,10 @@ def compete(url: str, owner: str, barrier: Any, results: Any) -> None:
     results.put((owner, won))
 
 
-def test_two_processes_competing_for_a_key_have_exactly_one_winner(ledger_url, in_process):
+def test_two_processes_competing_for_a_key_have_exactly_one_winner(ledger_url, ledger, in_process):
+    # Half of the effects are planned already, half are planned by whoever comes first.
+    for number in range(0, ROUNDS, 2):
+        ledger.plan(EffectRef("w", "k", str(number)))
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(2), context.Queue()
     processes = [in_process(compete, ledger_url, owner, barrier, results) for owner in ("ann", "bob")]

@@ -1,0 +1,220 @@
+"""A directory file into Modo: checked whole, uploaded once."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.sandbox.core import Sandbox
+from interchange.errors import BadRecord, OutcomeUnknown, SettingsError, Unavailable
+from interchange.ledger import EffectRef, Ledger, RunRef, State
+from interchange.ledger.limits import RateLimiter
+from interchange.operators.modo import DirectoryFile, check_directory, plan_upload, upload_directory
+from tests.unit.vendors import Connections, arm, calls, effects
+
+PERSON = b'<person id="u1"><name>J\xc3\xbcrgen</name><!-- no one --></person>'
+GOOD = b'<?xml version="1.0" encoding="UTF-8"?>\n<directory>' + PERSON * 20 + b"</directory>\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "directory.xml"
+    path.write_bytes(GOOD)
+    return path
+
+
+def check(path: Path | str, *, min_entries: int = 1, max_mib: int = 1) -> DirectoryFile:
+    return check_directory(str(path), min_entries=min_entries, max_mib=max_mib)
+
+
+# The check
+
+
+def test_a_good_file_is_described(file: Path):
+    assert check(file) == DirectoryFile(size=len(GOOD), entries=20, sha256=hashlib.sha256(GOOD).hexdigest())
+    assert check(f"file://{file}") == check(file)
+
+
+BOMB = b"<!ENTITY a '0123456789'>" + b"".join(
+    b"<!ENTITY %c '%b'>" % (name, b"&%c;" % (name - 1) * 10) for name in range(ord("b"), ord("k"))
+)
+WRONG = {
+    "empty": (b"", "is empty"),
+    "cut off": (GOOD[:-10], r"not well-formed XML \(line \d+\); it may be cut off"),
+    "cut off in an entry": (GOOD[: len(GOOD) // 2], "not well-formed"),
+    "not closed": (b"<directory><person></directory>", "not well-formed"),
+    "two roots": (b"<directory><person/></directory><directory/>", "not well-formed"),
+    "a page of HTML": (b"<!doctype html><html><p>Service error<br></html>", "not well-formed"),
+    "an archive": (b"PK\x03\x04" + bytes(100), "not well-formed"),
+    "wrong letters": (b"<d><person>\xff\xfe</person></d>", "not well-formed"),
+    "too few entries": (b"<directory>" + PERSON * 4 + b"</directory>", "has 4 entries .* at least 5"),
+    "no entry": (b"<directory>only text</directory>", "has 0 entries"),
+    "too large": (b"<d>" + b"<p/>" * 300_000 + b"</d>", "is larger than 1 MiB"),
+    "an entity bomb": (
+        b"<!DOCTYPE d [" + BOMB + b"]><d>" + b"<p/>" * 9 + b'<p x="&j;"/></d>',
+        "not well-formed",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_file_that_is_no_directory_is_refused(what: str, file: Path):
+    content, words = WRONG[what]
+    file.write_bytes(content)
+    with pytest.raises(BadRecord, match=words):
+        check(file, min_entries=5)
+
+
+def test_entities_are_neither_expanded_nor_fetched(file: Path, tmp_path: Path):
+    (tmp_path / "secret").write_text("<p/>" * 50)
+    outside = f'<!DOCTYPE d [<!ENTITY s SYSTEM "file://{tmp_path}/secret">]><d><p>&s;</p>&s;</d>'
+    file.write_bytes(outside.encode())
+    assert check(file).entries == 1
+    file.write_bytes(b"<!DOCTYPE d [" + BOMB + b"]><d><p>&j;</p></d>")
+    assert check(file).entries == 1
+
+
+def test_a_missing_file_is_told(tmp_path: Path):
+    with pytest.raises(BadRecord, match="cannot be read: No such file"):
+        check(tmp_path / "nowhere.xml")
+    with pytest.raises(BadRecord, match="cannot be read"):
+        check(tmp_path)
+    with pytest.raises(SettingsError, match="give the path or URL"):
+        check("")
+
+
+CHECKED_IN_A_PROCESS = """
+import resource, sys
+from interchange.operators.modo import check_directory
+import lxml.etree
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = check_directory(sys.argv[1], min_entries=1, max_mib=100)
+print(found.entries, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["flat", "all in one list"])
+def test_memory_does_not_grow_with_the_file(nested: bool, tmp_path: Path):
+    file = tmp_path / "large.xml"
+    with file.open("wb") as large:
+        large.write(b"<directory>" + b"<people>" * nested)
+        for _ in range(50):
+            large.write(PERSON * ((1 << 20) // len(PERSON)))
+        large.write(b"</people>" * nested + b"</directory>")
+    assert file.stat().st_size > 50_000_000
+    # In a process of its own: the most that this one ever used says nothing.
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKED_IN_A_PROCESS, str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    entries, grown_kib = map(int, done.stdout.split()[-2:])
+    assert entries == (1 if nested else 50 * ((1 << 20) // len(PERSON)))
+    assert grown_kib < 16 * 1024
+    assert resource.RUSAGE_SELF == 0
+
+
+def test_a_plan_names_the_revision(file: Path):
+    params: dict[str, Any] = {"file": str(file), "min_entries": 1, "max_mib": 1}
+    assert plan_upload(params)["name"] == "directory"
+    assert plan_upload({**params, "name": "staff"}) == {
+        "file": str(file),
+        "name": "staff",
+        "size": len(GOOD),
+        "entries": 20,
+        "sha256": hashlib.sha256(GOOD).hexdigest(),
+    }
+
+
+# The upload
+
+
+@pytest.fixture
+def upload(airflow: Connections, file: Path, worker: Callable[..., Ledger]) -> Callable[..., dict[str, Any]]:
+    checked = check(file)
+
+    def run(owner: str, *, name: str = "staff", checked: DirectoryFile = checked) -> dict[str, Any]:
+        ledger = worker(owner)
+        return upload_directory(
+            str(file),
+            name=name,
+            checked=checked,
+            conn_id="modo_default",
+            ledger=ledger,
+            limiter=RateLimiter(ledger.engine),
+            run=RunRef(dag_id="modo_directory", run_id="run", request=owner),
+            lease_s=30,
+        )
+
+    return run
+
+
+def test_a_directory_is_uploaded_once(sandbox: Sandbox, upload: Callable[..., dict[str, Any]], file: Path):
+    assert upload("ann") == upload("bob")
+    assert len(calls(sandbox, "upload_directory")) == 1
+    (revision,) = sandbox.vendor("modo").revisions
+    assert revision["content"] == GOOD
+    file.write_bytes(GOOD.replace(b"u1", b"u2"))
+    upload("cid", checked=check(file))
+    assert len(sandbox.vendor("modo").revisions) == 2
+
+
+@pytest.mark.parametrize("kind", ["lose_answer", "reset", "status"])
+def test_an_upload_without_an_answer_is_left_to_a_person(
+    kind: str,
+    sandbox: Sandbox,
+    upload: Callable[..., dict[str, Any]],
+    worker: Callable[..., Ledger],
+    file: Path,
+):
+    arm(sandbox, "modo", kind, operation="upload_directory", status=504)
+    for owner in ("ann", "bob", "cid"):
+        with pytest.raises(OutcomeUnknown):
+            upload(owner)
+    assert len(calls(sandbox, "upload_directory")) == 1
+    ref = EffectRef("modo_directory", "directory", f"staff/{check(file).sha256[:32]}")
+    effect = worker("eve").get(ref)
+    assert effect is not None
+    assert effect.state is State.UNKNOWN
+    worker("eve").settle(ref, to=State.PLANNED, by="eve", reason="looked at the console")
+    upload("dan")
+    assert len(calls(sandbox, "upload_directory")) == 2
+
+
+def test_a_file_that_changed_since_its_check_is_not_uploaded(
+    sandbox: Sandbox, upload: Callable[..., dict[str, Any]], file: Path
+):
+    file.write_bytes(b"<directory/>")
+    with pytest.raises(SettingsError, match="has changed since it was checked; clear task 'check'"):
+        upload("ann")
+    file.unlink()
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        upload("bob")
+    assert not calls(sandbox, "upload_directory")
+    file.write_bytes(GOOD)
+    upload("cid")
+    assert len(effects(sandbox, "directory_revision")) == 1
+
+
+def test_enabling_is_repeated_until_it_is_done(
+    airflow: Connections, sandbox: Sandbox, upload: Callable[..., dict[str, Any]]
+):
+    """It is a request of its own only where the connection says so; the upload is not made again for it."""
+    sandbox.vendor("modo").set_options({"enable_at_upload": False})
+    airflow.change("modo_default", extra={"enable_path": "/api/v1/messages/{name}/"})
+    arm(sandbox, "modo", "status", status=429, retry_after="60", operation="unknown")
+    with pytest.raises(Unavailable):
+        upload("ann")
+    assert len(effects(sandbox, "directory_revision")) == 1
+    with pytest.raises(Exception, match=r"modo\.enable_directory|slow down|limit"):
+        upload("bob")
+    assert len(calls(sandbox, "upload_directory")) == 1
