@@ -47,8 +47,8 @@ browser: setup ## find a Chromium for the browser tests; as root on Debian, inst
 	@$(VENV)/python -m tools.browser
 
 .PHONY: faults
-faults: setup ## the whole fault campaign; SEED=... replays one
-	$(VENV)/python -m pytest -q -m campaign $(PYTEST_ARGS)
+faults: setup ## the whole fault campaign; SEED=... for other draws, CASE='small/modo.*' for some cases only
+	$(VENV)/python -m pytest -q tests/faults -m campaign $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: setup ## speed and memory next to a baseline, as ratios

@@ -82,6 +82,8 @@ class AirflowHome:
             "AIRFLOW__API__HOST": LOCALHOST,
             "AIRFLOW__API__PORT": str(api_port),
             "AIRFLOW__API__BASE_URL": api_url,
+            # An answer then says that it was only SQLite's lock, and the call is made again (tools.airflow_client).
+            "AIRFLOW__API__EXPOSE_STACKTRACE": "True",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.folder / "logs"),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[0]),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[1]),

@@ -166,6 +166,20 @@ def report(plans: Sequence[Plan], results: Sequence[Result], began: float) -> st
     ) + "".join(f"\nCASE='{result.case.id}'" for result in wrong)
 
 
+def try_all(
+    plans: Sequence[Plan],
+    cases: Sequence[Case],
+    stations: Sequence[Station],
+    began: float,
+    say: Callable[[str], None],
+) -> None:
+    """Play the cases that are chosen; say how many there were and what is wrong."""
+    results = carry_out(chosen(cases), {plan.scenario.name: plan for plan in plans}, stations, say)
+    say(report(plans, results, began))
+    assert results, f"no case fits {CASE_VARIABLE}"
+    assert [str(result) for result in results if result.wrong] == []
+
+
 def _part(case: Case) -> str:
     if case.stop:
         return f"{case.stop.how}s"

@@ -14,7 +14,21 @@ from interchange.ledger.database import make_engine
 from interchange.ledger.upgrade import migrate
 from tests.faults.harness import ROOT, Station, airflow_environment
 
-StationMaker = Callable[..., Station]
+Say = Callable[[str], None]
+Make = Callable[[int], list[Station]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Print past pytest, while it goes on."""
+
+    def past_pytest(text: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+
+    past_pytest("")
+    return past_pytest
 
 
 @pytest.fixture(scope="session")
@@ -44,27 +58,26 @@ def ledger_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def make_stations(
     airflow_db: Path, ledger_db: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[int, int], list[Station]]]:
-    """Make stations, so many with so many runners each; they start side by side and are kept for the session."""
-    made: dict[tuple[int, int], list[Station]] = {}
+) -> Iterator[Make]:
+    """Make so many stations with two runners each; they start side by side and are kept for the session."""
+    made: list[Station] = []
 
-    def make(stations: int, runners: int) -> list[Station]:
-        known = made.setdefault((stations, runners), [])
-        if not known:
-            for number in range(stations):
-                folder = tmp_path_factory.mktemp(f"station-{number}-")
-                known.append(Station(folder, airflow_db, ledger_db, runners=runners))
-            with ThreadPoolExecutor(stations) as pool:
-                list(pool.map(Station.wait_until_ready, known))
-        return known
+    def make(count: int) -> list[Station]:
+        new = [
+            Station(tmp_path_factory.mktemp("station"), airflow_db, ledger_db, runners=2)
+            for _ in range(count - len(made))
+        ]
+        made.extend(new)
+        with ThreadPoolExecutor(max(len(new), 1)) as pool:
+            list(pool.map(Station.wait_until_ready, new))
+        return made[:count]
 
     yield make
-    for stations in made.values():
-        for station in stations:
-            station.close()
+    for station in made:
+        station.close()
 
 
 @pytest.fixture(scope="session")
-def station(make_stations: Callable[[int, int], list[Station]]) -> Station:
+def station(make_stations: Make) -> Station:
     """One sandbox, two processes at a time."""
-    return make_stations(1, 2)[0]
+    return make_stations(1)[0]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from urllib.parse import quote, unquote, urlsplit
 from interchange.core.destination import join_url
 from interchange.delivery.source import FileFacts, Reading, Source
 from interchange.errors import Refused, SettingsError, Unavailable
+
+log = logging.getLogger(__name__)
 
 # The smallest part S3 takes is 5 MiB; GCS wants multiples of 256 KiB.
 BLOCK = 8 << 20
@@ -154,10 +157,12 @@ def _local_path(url: str) -> Path:
 def _discard(file: Any) -> None:
     """Give up an upload. Closing it, as leaving its ``with`` block or losing sight of it does, would commit it."""
     try:
-        file.discard()
-    except (OSError, AttributeError, NotImplementedError):
-        # A store without a way to give up forgets uncommitted blocks by itself.
-        return
+        if "s3" in file.fs.protocol:
+            # Parts of an unfinished upload are kept, and paid for, until somebody aborts it. GCS and Azure forget
+            # theirs after a week.
+            file.discard()
+    except OSError:
+        log.info("An unfinished upload could not be aborted; the bucket's lifecycle rule has to")
     finally:
         file.closed = True
 
