@@ -120,6 +120,8 @@ def _opened(url: str) -> Iterator[IO[bytes]]:
 def _open(url: str, mode: str) -> Any:
     from airflow.sdk import ObjectStoragePath
 
+    # At INFO, Azure's library writes every request with its URL into the task's log.
+    logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
     path: Any = ObjectStoragePath(url)
     # A listing from before an upload must not answer for the file of now.
     path.fs.invalidate_cache()
