@@ -8,7 +8,7 @@ Uploads a directory file to Modo as a new revision, after checking it.
 * **Running again is safe:** the same file under the same name is uploaded once. A changed file is another revision.
 * **Checked first:** well-formed, not empty, not too large, at least `min_entries` entries. A wrong directory
   misdirects later messages, so `dry_run` is on until you switch it off.
-* **If `upload` fails** with *OutcomeUnknown*: look at Modo's console whether the revision is there, then
+* **If `upload` fails** with *may exist*: look at Modo's console whether the revision is there, then
   `python -m interchange settle … --to confirmed` (it is) or `--to planned` (it is not), and clear the task.
 """
 

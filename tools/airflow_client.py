@@ -21,6 +21,7 @@ PAGE_SIZE = 1000
 # SQLite has one writer; Airflow answers 500 when its turn does not come in time.
 LOCKED = "database is locked"
 LOCKED_TRIES = 6
+HELD_UP = "There is already a running backfill"
 
 
 class AirflowError(Exception):
@@ -55,7 +56,7 @@ class AirflowClient:
         """
         for left in reversed(range(LOCKED_TRIES)):
             response = self._send(method, path, body, query)
-            if not (response.is_server_error and LOCKED in response.text and left):
+            if not (response.is_server_error and LOCKED in response.text.lower() and left):
                 break
             time.sleep(POLL_S)
         if response.is_error:
@@ -240,14 +241,15 @@ class AirflowClient:
             try:
                 created.update(self.request("POST", "/backfills", body=body))
             except AirflowError as exc:
-                # On SQLite the scheduler's own writes get in the way now and then; nothing is created then.
-                if "locked" not in str(exc):
+                # On SQLite the scheduler's own writes get in the way now and then. What Airflow had begun until
+                # then keeps the next try out, until Airflow has taken it away: after two minutes at worst.
+                if LOCKED not in str(exc).lower() and not (trouble and HELD_UP in str(exc)):
                     raise
                 trouble.append(exc)
                 return False
             return True
 
-        _wait_until(accepted, 60.0, lambda: str(trouble[-1]))
+        _wait_until(accepted, 180.0, lambda: str(trouble[-1]))
         return int(created["id"])
 
     def backfills(self, dag_id: str) -> list[Json]:

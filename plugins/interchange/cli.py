@@ -89,7 +89,7 @@ def open_from(arguments: argparse.Namespace) -> Ledger:
 
 
 def see_airflows_database() -> None:
-    """Let Airflow look for connections in its database as well; outside a task it else looks in the environment only."""
+    """Let Airflow look for connections in its database, too; outside a task it looks in the environment only."""
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
 
 

@@ -61,7 +61,7 @@ def get_provider_info() -> dict[str, Any]:
                     "certificate": _text("Certificate", "PEM text, or the path of a PEM file; for SHA-256"),
                     "client_secret": _secret("Client secret", "Instead of key and certificate"),
                     "resource": _text(
-                        "Resource", "What the token is for, in a national cloud; https://graph.microsoft.com unless given"
+                        "Resource", "What the token is for; https://graph.microsoft.com unless given"
                     ),
                     "test_user": _text("Test user", "Whose drive the Test button looks at; optional"),
                     "ca_bundle": _CA_BUNDLE,

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from include.sandbox.faults import FaultKind
-from tests.faults.harness import Case, Run, Scenario, Station, World, complaints, stops
+from tests.faults.cases import Case, Run, Scenario, World, complaints, stops
 from tests.faults.kinds import KINDS, Call, Kind
+from tests.faults.station import Station
 from tests.faults.steps import BEFORE, KILL, LEDGER
 
 SEED_VARIABLE = "SEED"

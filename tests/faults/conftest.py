@@ -12,7 +12,7 @@ import pytest
 
 from interchange.ledger.database import make_engine
 from interchange.ledger.upgrade import migrate
-from tests.faults.harness import ROOT, Station, airflow_environment
+from tests.faults.station import ROOT, Station, airflow_environment
 
 Say = Callable[[str], None]
 Make = Callable[[int], list[Station]]

@@ -111,4 +111,4 @@ class Steps:
             self._maybe_stop(CALL, number, AFTER)
             return answer
 
-        requests.adapters.HTTPAdapter.send = watched  # type: ignore[method-assign]
+        requests.adapters.HTTPAdapter.send = watched  # type: ignore[method-assign, assignment]

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.campaign import make_plan, pairs, seed, try_all
-from tests.faults.harness import Station
-from tests.faults.qualtrics_to_onedrive import LARGE, MORNING, SCENARIOS, SMALL
+from tests.faults.qualtrics_to_onedrive import DEFERRED, LARGE, MORNING, SCENARIOS, SMALL
+from tests.faults.station import Station
 from tests.faults.steps import PAUSE
 
 SAMPLE = {"faults": 9, "kills": 3, "besides": 2}
@@ -46,4 +46,5 @@ def test_every_fault_and_every_kill_changes_nothing(
         for plan in plans
         for case in (*plan.singles, *plan.kills, *pairs(plan, PAIRS_PER_SCENARIO, drawn))
     ]
-    try_all(plans, cases, stations, began, say)
+    deferred = make_plan(stations[0], DEFERRED)
+    try_all([*plans, deferred], [*cases, *deferred.singles], stations, began, say)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -163,3 +165,39 @@ def wait_for(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
 
 def effects(sandbox: Sandbox, kind: str) -> list[dict[str, Any]]:
     return sandbox.effects.entries(kind=kind)
+
+
+@dataclasses.dataclass
+class TaskInstance:
+    """What our code asks a task instance for."""
+
+    run_id: str = "scheduled__2026-11-01T06:00:00+00:00"
+    max_tries: int = 8
+    dag_id: str = "qualtrics_to_onedrive"
+    task: Any = dataclasses.field(default_factory=lambda: SimpleNamespace(retries=8))
+
+
+def context(*, interval: Window | None = WINDOW, cleared: int = 0, **params: Any) -> dict[str, Any]:
+    """
+    A task's context.
+
+    :param interval: the run's data interval.
+    :param cleared: how often a person has cleared the task.
+    """
+    made: dict[str, Any] = {"ti": TaskInstance(max_tries=8 + cleared), "params": params}
+    if interval is not None:
+        made |= {"data_interval_start": interval.start, "data_interval_end": interval.end}
+    return made
+
+
+def exports(monkeypatch: pytest.MonkeyPatch, *entries: Mapping[str, Any]) -> None:
+    """Settings of the workflow, as the Airflow Variable holds them."""
+    text = json.dumps({"exports": list(entries)})
+    monkeypatch.setenv("AIRFLOW_VAR_INTERCHANGE_QUALTRICS_TO_ONEDRIVE", text)
+
+
+TRACKER: dict[str, Any] = {
+    "name": "tracker",
+    "survey_id": "SV_0symptoms",
+    "destination": {"user": USER, "folder": "Exports", "file_name": "tracker", "unique": True},
+}

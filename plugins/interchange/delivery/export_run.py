@@ -46,6 +46,10 @@ class Job:
     file_id: str | None
 
 
+class Superseded(Exception):
+    """The file already holds a newer window, which this older one would replace."""
+
+
 class ExportRun:
     """The steps of one export, each safe to repeat."""
 
@@ -110,19 +114,21 @@ class ExportRun:
         moment = self._planned.window.end + self._export.settle
         return moment if moment > datetime.now(UTC) else None
 
-    def superseded_by(self) -> str | None:
+    def check_newest(self) -> None:
         """
-        The newer window that a file replaced in place already holds.
+        Make sure that a file replaced in place does not already hold a newer window.
 
         A late retry or a backfill must not put yesterday's responses over today's. A person who names the window on the
         form, or clears the task, may.
+
+        :raises Superseded: it does.
         """
         if (
             self._export.destination.unique
             or self._planned.asked_for
             or not str(self._run.request).endswith("/c0")
         ):
-            return None
+            return
         prefix = f"{self._planned.name}/"
         newest = ""
         for effect in self._ledger.list(
@@ -136,7 +142,11 @@ class ExportRun:
             receipt = effect.receipt or {}
             if receipt.get("place") == self._place():
                 newest = max(newest, receipt.get("window_end", ""))
-        return newest if newest > self._planned.window_end else None
+        if newest > self._planned.window_end:
+            raise Superseded(
+                f"{self._planned.destination} already holds a newer window (up to {newest}), which this older one "
+                "would replace. To do that anyway, trigger the DAG with window_start and window_end."
+            )
 
     # The job
 
@@ -240,6 +250,7 @@ class ExportRun:
         Bring the job's file to its destination.
 
         :raises Unavailable: the next try goes on.
+        :raises Superseded: another run was faster with a newer window.
         """
         file_id = job.file_id or ""
         zipped = is_compressed(self._export.options)
@@ -253,6 +264,8 @@ class ExportRun:
         try:
             # Two windows may be written to one place; their bytes must not meet.
             with self._ledger.hold(f"{DAG_ID}/place/{self._place()}", lease_s=self._lease_s):
+                # Only now can nobody else write there any more.
+                self.check_newest()
                 return self._to_destination(ref, source, job)
         except (Damaged, NotFound) as exc:
             if isinstance(exc, NotFound) and not exc.operation.startswith("qualtrics."):

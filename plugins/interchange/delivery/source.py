@@ -17,7 +17,7 @@ from typing import Any
 from interchange.core.export_content import ExportInspector, unpacked
 from interchange.core.quickxorhash import QuickXorHash
 from interchange.errors import BadRecord, Unavailable
-from interchange.hooks.http import CHUNK, Download
+from interchange.hooks.answers import CHUNK, Download
 
 OPERATION = "qualtrics.export_file"
 

@@ -13,7 +13,6 @@ translation of failures into :mod:`interchange.errors`. A write with an unclear 
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import os
 import ssl
@@ -21,13 +20,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 import requests
 import tenacity
-import urllib3.exceptions
 from airflow.providers.http.hooks.http import HttpHook
 
 from interchange.errors import (
@@ -41,6 +38,13 @@ from interchange.errors import (
     SettingsError,
     Unavailable,
 )
+from interchange.hooks.answers import (
+    Download,
+    network_error,
+    parse_retry_after,
+    read_all,
+    without_address,
+)
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -51,8 +55,6 @@ FIRST_WAIT_S = 0.5
 # Waits up to this long happen inside the call; longer ones give the worker slot back (RateLimited → Airflow's retry).
 LONGEST_WAIT_S = 20.0
 DEFAULT_RETRY_AFTER_S = 30.0
-LARGEST_ANSWER = 8 << 20
-CHUNK = 1 << 20
 # Of a server's own failures these will be the same again: not implemented, HTTP version, no room left.
 LASTING_FAILURES = (501, 505, 507)
 
@@ -99,37 +101,6 @@ class NoAuth(requests.auth.AuthBase):
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         return r
-
-
-class Download:
-    """An open answer whose body is read as a stream. ``length`` is None where the vendor announces none."""
-
-    def __init__(self, response: requests.Response, operation: str) -> None:
-        length = response.headers.get("Content-Length")
-        self.length = int(length) if length and length.isdigit() else None
-        self.content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        self.encoded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
-        if self.encoded:
-            # The length then counts the encoded bytes, not the ones we hand on.
-            self.length = None
-        self._response = response
-        self._operation = operation
-
-    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
-        """
-        The body, piece by piece.
-
-        :raises Unavailable: the line broke, or fewer bytes came than were announced.
-        """
-        received = 0
-        try:
-            while piece := self._response.raw.read(size, decode_content=self.encoded):
-                received += len(piece)
-                yield piece
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
-            raise Unavailable(self._operation, f"the transfer broke off after {received} bytes") from exc
-        if self.length is not None and received != self.length:
-            raise Unavailable(self._operation, f"{self.length} bytes were announced, {received} came")
 
 
 class VendorHook(HttpHook):
@@ -303,7 +274,7 @@ class VendorHook(HttpHook):
             with self._attempt(
                 operation, method, url, repeatable, authorized, expected, dict(headers or {}), timeout_s, body
             ) as response:
-                _read_all(response, operation, repeatable)
+                read_all(response, operation, repeatable)
                 return response
 
         return self._retried(attempt)
@@ -398,7 +369,7 @@ class VendorHook(HttpHook):
                 **body,
             )
         except requests.RequestException as exc:
-            raise network_error(operation, exc, repeatable) from _without_address(exc)
+            raise network_error(operation, exc, repeatable) from without_address(exc)
         request_id = self.request_id_of(response)
         self.log.info(
             "%s: HTTP %s in %.2f s%s",
@@ -430,7 +401,7 @@ class VendorHook(HttpHook):
 
     def _error(self, operation: str, response: requests.Response, repeatable: bool) -> RemoteError:
         status = response.status_code
-        code, request_id = self._told(operation, response)
+        code, request_id = self._told(operation, response, repeatable)
         facts: dict[str, Any] = {"status": status, "request_id": request_id, "code": code}
         named = f" ({code})" if code else ""
         retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
@@ -471,13 +442,21 @@ class VendorHook(HttpHook):
             )
         return Refused(operation, f"refused by the vendor{named}", **facts)
 
-    def _told(self, operation: str, response: requests.Response) -> tuple[str, str | None]:
-        """The vendor's code of an error and its id of the call, as far as it tells them."""
+    def _told(self, operation: str, response: requests.Response, repeatable: bool) -> tuple[str, str | None]:
+        """
+        The vendor's code of an error and its id of the call, as far as it tells them.
+
+        :raises Unavailable: the answer to a repeatable call broke off: its code may make a difference.
+        """
         request_id = self.request_id_of(response)
         try:
-            _read_all(response, operation, True)
+            read_all(response, operation, True)
             payload = response.json()
             return self.error_code(payload)[:120], request_id or self.request_id_in(payload)
+        except Unavailable:
+            if repeatable:
+                raise
+            return "", request_id
         except (ValueError, TypeError, AttributeError, KeyError, InterchangeError):
             # Not JSON, or not of the vendor's shape: the status alone has to do.
             return "", request_id
@@ -505,74 +484,6 @@ def read_timeout_s(own_s: float = READ_TIMEOUT_S) -> float:
     except ValueError:
         return own_s
     return min(own_s, longest_s) if longest_s > 0 else own_s
-
-
-def parse_retry_after(value: str | None, *, now: Callable[[], float] = time.time) -> float | None:
-    """Seconds to wait, from a number of seconds or an HTTP date; None where it is neither (RFC 9110 §10.2.3)."""
-    if not value:
-        return None
-    text = value.strip()
-    if text.isdigit():
-        return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        # The oldest of HTTP's three forms of a date names no zone; all of them mean GMT.
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now())
-
-
-def _read_all(response: requests.Response, operation: str, repeatable: bool) -> None:
-    """Read a small answer into ``response.content``."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        for piece in response.iter_content(1 << 16):
-            size += len(piece)
-            if size > LARGEST_ANSWER:
-                kind = Refused if repeatable else OutcomeUnknown
-                raise kind(
-                    operation,
-                    f"the answer is larger than {LARGEST_ANSWER} bytes",
-                    status=response.status_code,
-                )
-            parts.append(piece)
-    except requests.RequestException as exc:
-        broken = Unavailable if repeatable else OutcomeUnknown
-        raise broken(operation, "the answer broke off", status=response.status_code) from _without_address(
-            exc
-        )
-    response._content = b"".join(parts)
-
-
-def network_error(operation: str, exc: requests.RequestException, repeatable: bool) -> RemoteError:
-    """What a call without an answer means. Nothing of the exception's text is kept: it holds the URL."""
-    reason = getattr(exc.args[0], "reason", None) if exc.args else None
-    if isinstance(exc, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(exc):
-        return Refused(operation, "the server's certificate is not trusted: check host and extra 'ca_bundle'")
-    if isinstance(exc, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or isinstance(
-        reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    ):
-        # Raised before the first byte leaves this machine, so a write cannot have happened.
-        return Unavailable(operation, "no connection could be made")
-    if isinstance(
-        exc,
-        (
-            requests.exceptions.InvalidURL,
-            requests.exceptions.InvalidSchema,
-            requests.exceptions.MissingSchema,
-        ),
-    ):
-        return Refused(operation, "the address is not valid: check the connection's host")
-    what = "no answer in time" if isinstance(exc, requests.Timeout) else "the line broke"
-    return Unavailable(operation, what) if repeatable else OutcomeUnknown(operation, what)
-
-
-def _without_address(exc: BaseException) -> BaseException:
-    """The same kind of error without its text: ``requests`` puts the URL, and so its credential, into it."""
-    return type(exc)() if isinstance(exc, requests.RequestException) else exc
 
 
 def _worth_another_try(exc: BaseException) -> bool:

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from requests_toolbelt import MultipartEncoder
 
-from interchange.errors import Refused
+from interchange.errors import SettingsError
 from interchange.hooks.http import VendorHook
 
 DIRECTORY_PATH = "/api/v1/directories/revisions/"
@@ -95,18 +95,27 @@ class ModoHook(VendorHook):
 
     def probe(self) -> str:
         """
-        Ask for the message path with GET: any answer but a server's failure shows the host; 401 and 403 a bad token.
+        Ask for a path with GET: any answer but a server's failure shows the host; 401 and 403 a bad token.
 
-        No harmless authenticated call of API v1 is public, and nothing is ever sent here.
+        No harmless authenticated call of API v1 is public, and nothing is ever sent here. Each token that the
+        connection has is tried on its own path; one that only sends messages needs no other.
         """
-        response = self.call(
-            "modo.probe",
-            "GET",
-            self.extra.get("message_path") or MESSAGE_PATH,
-            repeatable=True,
-            headers=self._authorized("channel_token"),
-            expected=(200, 204, 400, 404, 405),
-        )
-        if "directory_token" not in self.extra:
-            raise Refused("modo.probe", "Modo answers, but extra 'directory_token' is missing")
-        return f"Modo answers (HTTP {response.status_code})"
+        paths = {
+            "channel_token": self.extra.get("message_path") or MESSAGE_PATH,
+            "directory_token": self.extra.get("directory_path") or DIRECTORY_PATH,
+        }
+        given = [name for name in paths if self.extra.get(name)]
+        if not given:
+            raise SettingsError(f"connection {self.http_conn_id}: give extra 'channel_token' or 'directory_token'")
+        answers = []
+        for name in given:
+            response = self.call(
+                "modo.probe",
+                "GET",
+                paths[name],
+                repeatable=True,
+                headers=self._authorized(name),
+                expected=(200, 204, 400, 404, 405),
+            )
+            answers.append(f"HTTP {response.status_code} to the {name.replace('_', ' ')}")
+        return f"Modo answers ({', '.join(answers)})"

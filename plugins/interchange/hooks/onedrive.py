@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -22,21 +21,12 @@ from interchange.errors import (
     Conflict,
     NotFound,
     OutcomeUnknown,
-    RateLimited,
     Refused,
     SettingsError,
     Unavailable,
 )
-from interchange.hooks.http import (
-    CONNECT_TIMEOUT_S,
-    DEFAULT_RETRY_AFTER_S,
-    Limit,
-    NoAuth,
-    VendorHook,
-    network_error,
-    parse_retry_after,
-    read_timeout_s,
-)
+from interchange.hooks.http import Limit, VendorHook
+from interchange.hooks.sign_in import SignInSession, client_credential, token_error
 
 AUTHORITY = "https://login.microsoftonline.com"
 FRAGMENT_TIMEOUT_S = 300.0
@@ -111,7 +101,7 @@ class OneDriveHook(VendorHook):
             raise Unavailable("onedrive.token", "the sign-in service gave no usable answer") from None
         if "access_token" not in answer:
             self._application = None  # It would answer the next question out of its memory, for a minute.
-            raise self._token_error(answer)
+            raise token_error(answer, conn_id=self.http_conn_id)
         return {"Authorization": f"Bearer {answer['access_token']}"}
 
     def _resource(self) -> str:
@@ -130,11 +120,13 @@ class OneDriveHook(VendorHook):
         try:
             return msal.ConfidentialClientApplication(
                 client_id,
-                client_credential=self._credential(),
+                client_credential=client_credential(
+                    self.extra, self.connection.password, conn_id=self.http_conn_id
+                ),
                 authority=f"{authority}/{tenant}",
                 # Looking up an authority's cloud at Microsoft tells nothing about one that a person configured.
                 instance_discovery=False if authority != AUTHORITY else None,
-                http_client=_SignInSession(self.http_conn_id, self.verify),
+                http_client=SignInSession(self.http_conn_id, self.verify),
             )
         except ValueError:
             raise Refused(
@@ -142,65 +134,6 @@ class OneDriveHook(VendorHook):
                 "the sign-in service does not know the tenant; "
                 f"check extra 'tenant' and 'authority' of {self.http_conn_id}",
             ) from None
-
-    def _credential(self) -> str | dict[str, str]:
-        extra = self.extra
-        if extra.get("private_key"):
-            credential = {"private_key": _pem(str(extra["private_key"]), "private_key", self.http_conn_id)}
-            if extra.get("certificate"):
-                credential["public_certificate"] = _pem(
-                    str(extra["certificate"]), "certificate", self.http_conn_id
-                )
-            if extra.get("thumbprint"):
-                credential["thumbprint"] = _thumbprint(str(extra["thumbprint"]), self.http_conn_id)
-            if len(credential) == 1:
-                raise SettingsError(
-                    f"connection {self.http_conn_id}: extra 'private_key' needs 'thumbprint' or 'certificate'"
-                )
-            if self.connection.password:
-                credential["passphrase"] = self.connection.password
-            self._check_key(credential)
-            return credential
-        if extra.get("client_secret"):
-            return str(extra["client_secret"])
-        raise SettingsError(
-            f"connection {self.http_conn_id}: give extra 'private_key' with 'thumbprint', or 'client_secret'"
-        )
-
-    def _check_key(self, credential: Mapping[str, str]) -> None:
-        """MSAL looks at some of this only when it signs, and then says so in errors of any class."""
-        from cryptography import x509
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-        named, passphrase = f"connection {self.http_conn_id}: extra", credential.get("passphrase")
-        try:
-            load_pem_private_key(
-                credential["private_key"].encode(),
-                passphrase.encode() if passphrase else None,
-                unsafe_skip_rsa_key_validation=True,  # MSAL does that; here only reading it is tried.
-            )
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise SettingsError(
-                f"{named} 'private_key' cannot be read; is it PEM, and does the password fit (none for a key in clear)?"
-            ) from None
-        if "public_certificate" in credential:
-            try:
-                x509.load_pem_x509_certificate(credential["public_certificate"].encode())
-            except ValueError:
-                raise SettingsError(
-                    f"{named} 'certificate' cannot be read; is it a certificate in PEM?"
-                ) from None
-
-    def _token_error(self, answer: Mapping[str, Any]) -> Unavailable | Refused:
-        codes = [str(code) for code in answer.get("error_codes") or []]
-        named = f" (AADSTS{', AADSTS'.join(codes)})" if codes else ""
-        correlation_id = answer.get("correlation_id")
-        facts: dict[str, Any] = {"request_id": str(correlation_id)} if correlation_id else {}
-        if answer.get("error") in ("temporarily_unavailable", "server_error", "request_timeout", None):
-            return Unavailable("onedrive.token", "the sign-in service is not available", **facts)
-        advice = _AADSTS.get(codes[0] if codes else "", "check the connection")
-        return Refused("onedrive.token", f"sign-in refused{named}: {advice} ({self.http_conn_id})", **facts)
 
     # Answers
 
@@ -411,66 +344,6 @@ class OneDriveHook(VendorHook):
         return "signed in, and Graph accepts the token"
 
 
-_AADSTS = {
-    "700027": "the certificate is not registered for the application, or has expired; is the thumbprint SHA-1?",
-    "700024": "the machine's clock is wrong",
-    "700016": "the application (login) is not in the tenant",
-    "90002": "there is no such tenant",
-    "7000215": "the client secret is wrong",
-    "7000222": "the client secret has expired",
-}
-
-
-class _SignInSession(requests.Session):
-    """
-    The session MSAL speaks through: with time-outs, and trusting what the connection trusts.
-
-    MSAL's own ``verify=`` is overridden by ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` without a word. It also keeps
-    the answers of a service in trouble, gives them again without asking, and raises errors of many classes for them:
-    so none of these answers reaches it.
-    """
-
-    def __init__(self, conn_id: str, verify: str | bool) -> None:
-        super().__init__()
-        self._conn_id = conn_id
-        self._verify = verify
-        self.auth = NoAuth()
-
-    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        """
-        One call, as MSAL makes it.
-
-        :raises Unavailable: the service cannot be reached or is in trouble.
-        :raises Refused: its certificate is not trusted, or it wants to send us, and the credential, elsewhere.
-        """
-        operation = "onedrive.token"
-        kwargs.setdefault("timeout", (CONNECT_TIMEOUT_S, read_timeout_s()))
-        kwargs.update(verify=self._verify, allow_redirects=False)
-        try:
-            response = super().request(method, url, *args, **kwargs)
-        except requests.RequestException as exc:
-            raise network_error(operation, exc, repeatable=True) from None
-        status, wait_s = response.status_code, parse_retry_after(response.headers.get("Retry-After"))
-        if status == 429 or (status >= 500 and wait_s):
-            wait_s = DEFAULT_RETRY_AFTER_S if wait_s is None else wait_s
-            raise RateLimited(
-                operation, "the sign-in service asks us to wait", retry_after_s=wait_s, status=status
-            )
-        if 300 <= status < 400:
-            advice = f"check extra 'authority' of {self._conn_id}"
-            raise Refused(operation, f"the sign-in service answers with a redirect: {advice}", status=status)
-        if status >= 500 or (status == 200 and not _is_json_object(response)):
-            raise Unavailable(operation, "the sign-in service is not available", status=status)
-        return response
-
-
-def _is_json_object(response: requests.Response) -> bool:
-    try:
-        return isinstance(response.json(), dict)
-    except ValueError:
-        return False
-
-
 def _item(payload: Mapping[str, Any]) -> DriveItem:
     file = payload.get("file") or {}
     hashes = file.get("hashes") or {}
@@ -499,26 +372,3 @@ def _address(user: str, path: str, facet: str = "") -> str:
     if not facet:
         return root + middle
     return f"{root}{middle}{':' if path else ''}/{facet}"
-
-
-def _pem(value: str, field: str, conn_id: str) -> str:
-    """PEM text, given as such or as the path of a file."""
-    if "-----BEGIN" in value:
-        return value
-    try:
-        return Path(value).read_text()
-    except (OSError, ValueError):
-        raise SettingsError(
-            f"connection {conn_id}: extra {field!r} is neither PEM text nor a readable file"
-        ) from None
-
-
-def _thumbprint(value: str, conn_id: str) -> str:
-    """A SHA-1 thumbprint as MSAL wants it; Windows shows it with spaces or colons."""
-    text = "".join(value.replace(":", " ").split()).upper()
-    if len(text) != 40 or any(letter not in "0123456789ABCDEF" for letter in text):
-        raise SettingsError(
-            f"connection {conn_id}: extra 'thumbprint' must be 40 hexadecimal digits (SHA-1); "
-            "for SHA-256 give extra 'certificate' instead"
-        )
-    return text

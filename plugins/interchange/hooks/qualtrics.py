@@ -20,7 +20,8 @@ from urllib.parse import quote
 import requests
 
 from interchange.errors import OutcomeUnknown, Refused, SettingsError, Unavailable
-from interchange.hooks.http import Download, Limit, VendorHook
+from interchange.hooks.answers import Download
+from interchange.hooks.http import Limit, VendorHook
 
 SCOPES = "read:surveys read:survey_responses"
 # A token lasts an hour; it is renewed this long before its end, or after nine tenths of a shorter life.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 from xml.parsers import expat
 
-from interchange.errors import BadRecord, SettingsError
+from interchange.errors import BadRecord, OutcomeUnknown, Refused, SettingsError
 from interchange.hooks.http import Limiter
 from interchange.hooks.modo import ModoHook
 from interchange.ledger import EffectRef, Ledger, RunRef
@@ -146,7 +146,7 @@ def upload_directory(
 
     :param name: label of the revision; the same label with the same content is uploaded once.
     :raises SettingsError: the file is not there any more, or not the one that was checked.
-    :raises OutcomeUnknown: the revision may exist; a person looks at Modo's console and settles it.
+    :raises Refused: also where the revision may exist: a person looks at Modo's console and settles it.
     """
     key = f"{name}/{checked.sha256[:32]}"
     with closing(ModoHook(conn_id, limiter=limiter)) as modo:
@@ -159,9 +159,16 @@ def upload_directory(
                 modo.upload_directory(content, name=name, file_name=Path(file).name)
             return {"name": name, **asdict(checked)}
 
-        receipt = ledger.perform(
-            EffectRef(DAG_ID, "directory", key), send=upload, find=None, lease_s=lease_s, run=run
-        )
+        ref = EffectRef(DAG_ID, "directory", key)
+        try:
+            receipt = ledger.perform(ref, send=upload, find=None, lease_s=lease_s, run=run)
+        except OutcomeUnknown as exc:
+            # Modo has no look-up: another try would learn nothing, only make the person wait.
+            raise Refused(
+                "modo.upload_directory",
+                f"the revision may exist ({exc.detail}). Look at Modo's console, then: python -m interchange settle "
+                f"'{ref}' --to confirmed|planned --reason …, and clear this task",
+            ) from exc
         if modo.enables_separately:
 
             def enable() -> dict[str, Any]:

@@ -49,7 +49,9 @@ class ExportResponsesOperator(BaseOperator):
         return self._advance(context, revision=revision)
 
     def _advance(self, context: Context, revision: int | None) -> dict[str, Any]:
-        from interchange.delivery.export_run import ExportRun
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from interchange.delivery.export_run import ExportRun, Superseded
         from interchange.exports import PlannedExport, export_of
         from interchange.hooks.qualtrics import QualtricsHook
         from interchange.ledger.limits import RateLimiter
@@ -72,7 +74,10 @@ class ExportResponsesOperator(BaseOperator):
             )
             revision = work.choose_revision(revision)
             done = work.delivered(revision)
-            result = work.result(done.receipt or {} if done else self._perform(work, planned, revision))
+            try:
+                result = work.result(done.receipt or {} if done else self._perform(work, revision))
+            except Superseded as exc:
+                raise AirflowSkipException(str(exc)) from None
         self.log.info(
             "%s: %s bytes, %s responses, proof: %s; peak memory of this task %.0f MiB",
             planned.destination,
@@ -85,8 +90,12 @@ class ExportResponsesOperator(BaseOperator):
         _publish(context, planned, result)
         return result
 
-    def _perform(self, work: ExportRun, planned: PlannedExport, revision: int) -> Mapping[str, Any]:
-        """Everything up to the receipt; leaves by a deferral where there is something to wait for."""
+    def _perform(self, work: ExportRun, revision: int) -> Mapping[str, Any]:
+        """
+        Everything up to the receipt; leaves by a deferral where there is something to wait for.
+
+        :raises Superseded: the file holds a newer window.
+        """
         if (moment := work.not_before()) is not None:
             from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
@@ -94,13 +103,7 @@ class ExportResponsesOperator(BaseOperator):
                 "Waiting until %s: responses of the window may still be arriving", moment.isoformat()
             )
             self.defer(trigger=DateTimeTrigger(moment), method_name="resume", kwargs={"revision": revision})
-        if (newer := work.superseded_by()) is not None:
-            from airflow.sdk.exceptions import AirflowSkipException
-
-            raise AirflowSkipException(
-                f"{planned.destination} already holds a newer window (up to {newer}), which this older one would "
-                "replace. To do that anyway, trigger the DAG with window_start and window_end."
-            )
+        work.check_newest()
         job = work.job(revision)
         if job.file_id is None:
             from interchange.triggers.qualtrics import ExportJobTrigger

@@ -25,14 +25,24 @@ class ExportJobTrigger(BaseTrigger):
     The event only wakes the task, which asks for the job's state itself: nothing an event says is acted upon.
 
     :param deadline: seconds since the epoch.
+    :param first_wait_s: seconds before the first question.
     """
 
-    def __init__(self, *, conn_id: str, survey_id: str, progress_id: str, deadline: float) -> None:
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        survey_id: str,
+        progress_id: str,
+        deadline: float,
+        first_wait_s: float = FIRST_WAIT_S,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's class has no annotations
         self.conn_id = conn_id
         self.survey_id = survey_id
         self.progress_id = progress_id
         self.deadline = deadline
+        self.first_wait_s = first_wait_s
         self._hook: QualtricsHook | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -43,11 +53,12 @@ class ExportJobTrigger(BaseTrigger):
                 "survey_id": self.survey_id,
                 "progress_id": self.progress_id,
                 "deadline": self.deadline,
+                "first_wait_s": self.first_wait_s,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        wait_s = FIRST_WAIT_S
+        wait_s = self.first_wait_s
         while (rest_s := self.deadline - time.time()) > 0:
             await asyncio.sleep(min(wait_s, rest_s))
             wait_s = min(wait_s * GROWTH, LONGEST_WAIT_S)

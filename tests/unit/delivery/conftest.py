@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -11,12 +11,29 @@ import pytest
 from include.sandbox.core import Sandbox
 from include.sandbox.vendors.microsoft.identity import DEFAULT_SECRET
 from include.sandbox.wire import Response
+from interchange.delivery.export_run import ExportRun
 from interchange.delivery.ledger_progress import LedgerProgress
 from interchange.delivery.onedrive import OneDriveDelivery, Target, receipt_of
 from interchange.delivery.source import Source
+from interchange.exports import DAG_ID, export_of, plan_exports
 from interchange.hooks.onedrive import OneDriveHook
-from interchange.ledger import EffectRef, Ledger
-from tests.unit.vendors import UNIT, USER, Connections, OddHook, Waits
+from interchange.hooks.qualtrics import QualtricsHook
+from interchange.ledger import EffectRef, Ledger, RunRef
+from interchange.ledger.limits import RateLimiter
+from tests.unit.vendors import (
+    TRACKER,
+    UNIT,
+    USER,
+    Connections,
+    OddHook,
+    Waits,
+    arm,
+    calls,
+    context,
+    exports,
+    files,
+    stored,
+)
 
 REF = EffectRef("qualtrics_to_onedrive", "delivery", "large/20261101T000000Z-20261101T060000Z/r1")
 FRAGMENT = UNIT
@@ -119,3 +136,83 @@ def deliver(airflow: Connections, worker: Callable[..., Ledger], waits: Waits) -
             hook.close()
 
     return run
+
+
+Work = Callable[..., ExportRun]
+
+
+@pytest.fixture
+def work(
+    airflow: Connections,
+    sandbox: Sandbox,
+    worker: Callable[..., Ledger],
+    waits: Waits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Work:
+    """One try of one task: what it knows of earlier ones stands in the ledger."""
+    airflow.change(
+        "onedrive_default", extra={"private_key": None, "certificate": None, "client_secret": DEFAULT_SECRET}
+    )
+    sandbox.vendor("qualtrics").set_options({"polls_until_complete": 0})
+
+    def begin(
+        owner: str = "ann",
+        *,
+        request: str = "run/c0",
+        settings: Mapping[str, Any] | None = None,
+        **given: Any,
+    ) -> ExportRun:
+        exports(monkeypatch, {**TRACKER, **(settings or {})})
+        (planned,) = plan_exports(context(**given))
+        ledger = worker(owner)
+        return ExportRun(
+            planned,
+            export_of(planned),
+            ledger=ledger,
+            qualtrics=QualtricsHook(pause=waits),
+            run=RunRef(dag_id=DAG_ID, run_id="run", request=request),
+            limiter=RateLimiter(ledger.engine),
+            lease_s=30,
+        )
+
+    return begin
+
+
+# The large file of the OneDrive tests, and what became of it
+
+SIZE = 1_500_000
+LARGE = csv_of(SIZE)
+FRAGMENTS = -(-SIZE // FRAGMENT)
+PATH = "/Exports/large.csv"
+
+
+@pytest.fixture
+def large(vendor: Vendor) -> Vendor:
+    vendor.gives(LARGE)
+    return vendor
+
+
+def graph(sandbox: Sandbox, **values: Any) -> None:
+    sandbox.vendor("graph").set_options(values)
+
+
+def break_off(sandbox: Sandbox, at: int) -> None:
+    """From the n-th fragment on, the upload host fails, and so does whoever asks about it."""
+    arm(sandbox, "upload", "status", status=503, operation="fragment", call=at, times=99)
+    arm(sandbox, "upload", "status", status=503, operation="session_status", times=99)
+
+
+def accepted(sandbox: Sandbox) -> list[str]:
+    """Ranges of the fragments that the upload host took, in order."""
+    taken = [entry for entry in calls(sandbox, "fragment") if entry["status"] in (200, 201, 202)]
+    return [entry["headers"]["Content-Range"] for entry in taken]
+
+
+def all_ranges(size: int = SIZE, fragment: int = FRAGMENT) -> list[str]:
+    return [f"bytes {start}-{min(start + fragment, size) - 1}/{size}" for start in range(0, size, fragment)]
+
+
+def is_there(sandbox: Sandbox, content: bytes = LARGE, path: str = PATH) -> bool:
+    """Exactly this one file is in the drive, and it is this content."""
+    assert list(files(sandbox)) == [path]
+    return stored(sandbox, path) == content

@@ -25,7 +25,8 @@ from interchange.errors import (
     SettingsError,
     Unavailable,
 )
-from interchange.hooks.http import ATTEMPTS, LARGEST_ANSWER, LONGEST_WAIT_S, parse_retry_after
+from interchange.hooks.answers import LARGEST_ANSWER, parse_retry_after
+from interchange.hooks.http import ATTEMPTS, LONGEST_WAIT_S
 from interchange.ledger import Ledger
 from interchange.ledger.limits import RateLimiter
 from tests.unit.vendors import Connections, OddHook, Waits, arm, calls, effects, statuses

@@ -141,9 +141,13 @@ def test_a_revision_is_enabled_where_that_takes_a_request(airflow: Connections, 
 
 
 def test_the_test_button_sends_nothing(airflow: Connections, sandbox: Sandbox):
-    assert ModoHook().test_connection() == (True, "Modo answers (HTTP 405)")
+    both = "Modo answers (HTTP 405 to the channel token, HTTP 405 to the directory token)"
+    assert ModoHook().test_connection() == (True, both)
     airflow.change("modo_default", extra={"directory_token": None})
-    assert "'directory_token' is missing" in ModoHook().test_connection()[1]
+    assert ModoHook().test_connection() == (True, "Modo answers (HTTP 405 to the channel token)")
+    airflow.change("modo_default", extra={"directory_token": None, "channel_token": None})
+    assert "give extra 'channel_token' or 'directory_token'" in ModoHook().test_connection()[1]
+    airflow.change("modo_default", extra={"channel_token": "sandbox-modo-channel-token-0001"})
     arm(sandbox, "modo", "status", status=403)
     worked, words = ModoHook().test_connection()
     assert not worked

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from include.sandbox.core import Sandbox
-from interchange.errors import BadRecord, NotFound, OutcomeUnknown, RateLimited, SettingsError
+from interchange.errors import BadRecord, NotFound, RateLimited, Refused, SettingsError
 from interchange.ledger import EffectRef, Ledger, RunRef, State
 from interchange.ledger.limits import RateLimiter
 from interchange.operators.modo import DirectoryFile, check_directory, plan_upload, upload_directory
@@ -178,7 +178,7 @@ def test_an_upload_without_an_answer_is_left_to_a_person(
 ):
     arm(sandbox, "modo", kind, operation="upload_directory", status=504)
     for owner in ("ann", "bob", "cid"):
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(Refused, match="may exist"):
             upload(owner)
     assert len(calls(sandbox, "upload_directory")) == 1
     ref = EffectRef("modo_directory", "directory", f"staff/{check(file).sha256[:32]}")

@@ -1,9 +1,4 @@
-"""
-The fault harness: a DAG is run with something going wrong, as often as its people would, and compared with a run
-in which nothing went wrong.
-
-A scenario says what runs and what is looked at afterwards. A station is a sandbox and a runner of its own.
-"""
+"""Where cases are played: a sandbox, and processes that run DAGs against it."""
 
 from __future__ import annotations
 
@@ -16,22 +11,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from include.sandbox.connections import as_environment, connections
 from include.sandbox.core import Sandbox
-from include.sandbox.faults import Fault
 from include.sandbox.vendors import all_vendors
 from interchange.ledger import Effect, Ledger, State
-from tests.faults.kinds import READ_TIMEOUT_S, Call, Kind
-from tests.faults.steps import AFTER, BEFORE, KILL, PAUSE
+from tests.faults.cases import Case, Outcome, Run, Scenario, Stop, calls_of
+from tests.faults.kinds import READ_TIMEOUT_S
+from tests.faults.steps import PAUSE
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_S = 2.0
@@ -39,117 +32,6 @@ OPERATOR_ROUNDS = 4
 STANDSTILL_S = 90.0
 # Whatever of these is in our environment belongs to another deployment.
 FOREIGN = ("AIRFLOW", "_AIRFLOW", "INTERCHANGE")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One DAG run: its data interval and what the trigger form holds."""
-
-    name: str
-    start: datetime
-    end: datetime
-    conf: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """
-    What is there afterwards.
-
-    :param things: what must be equal whatever went wrong: stored files by path, messages, folders.
-    :param counts: what may differ within bounds that the scenario knows.
-    """
-
-    things: dict[str, Any]
-    counts: dict[str, int]
-
-
-def _every_call(_call: Call) -> bool:
-    return True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """
-    :param settings: environment variables that hold the DAG's settings.
-    :param prepare: puts into the sandbox what the n-th run needs, counted from 0 over ``earlier`` and ``run``.
-    :param observe: what is there afterwards.
-    :param judge: more to complain about than differences, given fault-free world and outcome.
-    :param settle: decides, as a person would who looked at the vendor, what became of an unknown effect.
-    :param earlier: runs that have happened before, without any fault.
-    :param covers: the calls that are to go wrong; the others do in another scenario.
-    """
-
-    name: str
-    dag_id: str
-    settings: dict[str, str]
-    run: Run
-    prepare: Callable[[Sandbox, int], None]
-    observe: Callable[[Sandbox], World]
-    judge: Callable[[World, Outcome], list[str]]
-    settle: Callable[[Sandbox, Ledger, Effect], None]
-    earlier: tuple[Run, ...] = ()
-    covers: Callable[[Call], bool] = field(default=_every_call)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stop:
-    """See :class:`tests.faults.steps.Steps`."""
-
-    where: str
-    number: int
-    side: str
-    how: str = KILL
-
-    def __str__(self) -> str:
-        return f"{self.how}-{self.side}-{self.where}-{self.number}"
-
-
-@dataclass(kw_only=True)
-class Outcome:
-    """
-    How a case went.
-
-    :param states: of the run each time it came to an end: ``died`` or Airflow's.
-    :param requests: how often the work was asked for: the run itself, and each clearing.
-    :param unknown: effects listed as unknown before a person settled them.
-    :param unmet: faults that no call met.
-    """
-
-    case: Case
-    world: World
-    states: list[str]
-    requests: int
-    effects: list[Effect]
-    unknown: list[Effect]
-    unmet: list[Fault]
-    steps: list[dict[str, str]]
-    calls: list[Call]
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """
-    One thing to try: faults at calls, or a run stopped at a step.
-
-    :param beside: a second run that is started when the first one stands still; its ``Stop.how`` is then ``pause`` or
-        ``freeze``.
-    """
-
-    scenario: Scenario
-    faults: tuple[tuple[Call, Kind], ...] = ()
-    stop: Stop | None = None
-    beside: Run | None = None
-
-    @property
-    def id(self) -> str:
-        what = [f"{call}/{kind.name}" for call, kind in self.faults]
-        if self.stop:
-            what.append(str(self.stop))
-        if self.beside:
-            what.append(f"{self.scenario.run.name}-beside-{self.beside.name}")
-        return f"{self.scenario.name}/" + "+".join(what)
 
 
 class Runner:
@@ -327,16 +209,13 @@ class Station:
             self.sandbox.arm(fault)
         ledger = Ledger(f"sqlite:///{path}", owner="a person")
         unknown: list[Effect] = []
+        requests = 0
         try:
-            first, *others = self._begin_runs(case, path)
-            states = [first.get("state", "died")]
-            requests = 1 + self._until_success(case, path, ledger, case.scenario.run, 0, states, unknown)
-            for number, (run, answer) in enumerate(zip((case.beside,), others, strict=False), start=1):
-                own = [answer.get("state", "died")]
-                requests += 1 + self._until_success(
-                    case, path, ledger, run or case.scenario.run, number, own, unknown
-                )
-                states += own
+            answers = self._begin_runs(case, path)
+            states = [[answer.get("state", "died")] for answer in answers]
+            for number, own in enumerate(states):
+                run = case.beside if number and case.beside else case.scenario.run
+                requests += 1 + self._until_success(case, path, ledger, run, number, own, unknown)
             effects = ledger.list(limit=None)
         finally:
             ledger.engine.dispose()
@@ -348,7 +227,7 @@ class Station:
             effects=effects,
             unknown=unknown,
             unmet=[fault for fault in faults if not fault.met],
-            steps=first.get("steps", []),
+            steps=answers[0].get("steps", []),
             calls=calls_of(self.sandbox),
             seconds=time.monotonic() - began,
         )
@@ -419,66 +298,6 @@ class Station:
             self.send(case.scenario, path, run, self._run_id(number), action=action, runner=number)
             states.append(self.result(path, runner=number).get("state", "died"))
         return cleared
-
-
-def complaints(expected: World, case: Case, outcome: Outcome) -> list[str]:
-    """What is wrong with an outcome; nothing if all is well."""
-    found = [f"the fault was met by no call: {fault.as_json()}" for fault in outcome.unmet]
-    if outcome.states[-1] != "success":
-        found.append(f"the run does not succeed, whatever people do: {outcome.states}")
-    if case.stop and case.stop.how == KILL and outcome.states[0] != "died":
-        found.append(f"the process was not killed: {outcome.states}")
-    for name in expected.things.keys() | outcome.world.things.keys():
-        want, have = expected.things.get(name), outcome.world.things.get(name)
-        if want != have:
-            found.append(f"{name}: {have!r} instead of {want!r}")
-    unfinished = [effect for effect in outcome.effects if effect.state in (State.BEGUN, State.UNKNOWN)]
-    found += [f"{effect.ref} is left {effect.state}" for effect in unfinished]
-    return found + case.scenario.judge(expected, outcome)
-
-
-def calls_of(sandbox: Sandbox) -> list[Call]:
-    """The calls that the request journal holds."""
-    of_operation: Counter[tuple[str, str]] = Counter()
-    of_vendor: Counter[str] = Counter()
-    calls = []
-    for entry in sandbox.requests.entries():
-        vendor, operation = entry["vendor"], entry["operation"]
-        of_operation[vendor, operation] += 1
-        of_vendor[vendor] += 1
-        calls.append(
-            Call(
-                vendor=vendor,
-                operation=operation,
-                number=of_operation[vendor, operation],
-                of_vendor=of_vendor[vendor],
-            )
-        )
-    return calls
-
-
-def stops(
-    scenario: Scenario,
-    steps: Sequence[dict[str, str]],
-    *,
-    how: str,
-    sides: Sequence[str] = (BEFORE, AFTER),
-    beside: Run | None = None,
-) -> list[Case]:
-    """A stop at each step."""
-    numbers: Counter[str] = Counter()
-    cases = []
-    for step in steps:
-        numbers[step["where"]] += 1
-        cases += [
-            Case(
-                scenario=scenario,
-                stop=Stop(where=step["where"], number=numbers[step["where"]], side=side, how=how),
-                beside=beside,
-            )
-            for side in sides
-        ]
-    return cases
 
 
 def airflow_environment(home: Path) -> dict[str, str]:

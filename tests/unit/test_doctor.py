@@ -1,0 +1,98 @@
+"""`python -m interchange doctor` looks at this deployment, as its own Airflow has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from airflow.models.base import Base
+from airflow.models.connection import Connection
+from airflow.models.variable import Variable
+from sqlalchemy import create_engine, insert
+
+from include.sandbox.connections import connections
+from include.sandbox.core import Sandbox
+from interchange.ledger import EffectRef, Ledger
+from tests.unit.vendors import FERNET_KEY
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPORT = {
+    "name": "a",
+    "survey_id": "SV_0symptoms",
+    "destination": {"user": "reports@contoso.example", "file_name": "a"},
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, sandbox: Sandbox, ledger_file: Path) -> Path:
+    """An Airflow whose connections are in its database, with a ledger and settings of one export."""
+    engine = create_engine(f"sqlite:///{tmp_path}/airflow.db")
+    # Only what is read here: all of Airflow's tables would take longer than the test.
+    tables = [Base.metadata.tables[model.__tablename__] for model in (Connection, Variable)]
+    Base.metadata.create_all(engine, tables=tables)
+    made = connections(sandbox)
+    with engine.begin() as connection:
+        for conn_id in ("qualtrics_default", "onedrive_default"):
+            # In clear: which Fernet key this process has depends on the tests before.
+            row = {**made[conn_id], "conn_id": conn_id, "extra": json.dumps(made[conn_id]["extra"])}
+            connection.execute(insert(tables[0]).values(is_encrypted=False, is_extra_encrypted=False, **row))
+    engine.dispose()
+    ledger_file.rename(tmp_path / "interchange.db")
+    (tmp_path / "qualtrics_to_onedrive.yaml").write_text(yaml.safe_dump({"exports": [EXPORT]}))
+    return tmp_path
+
+
+def doctor(home: Path) -> tuple[int, dict[str, dict[str, str]]]:
+    """The exit code, and the findings by subject."""
+    inherited = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name}
+    env = {
+        **inherited,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__FERNET_KEY": FERNET_KEY,
+        "INTERCHANGE_CONFIG_DIR": str(home),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
+    }
+    command = [sys.executable, "-m", "interchange", "doctor", "--json"]
+    done = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=False)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert lines, done.stderr
+    return done.returncode, {line["subject"]: line for line in lines}
+
+
+def test_connections_of_airflows_database_are_tried(home: Path) -> None:
+    code, found = doctor(home)
+    assert {subject: line["health"] for subject, line in found.items()} == {
+        "settings of qualtrics_to_onedrive": "ok",
+        "connection qualtrics_default": "ok",
+        "connection onedrive_default": "ok",
+        "ledger": "ok",
+    }
+    assert code == 0
+
+
+def test_what_a_killed_process_left_is_told(home: Path) -> None:
+    ledger = Ledger(f"sqlite:///{home}/interchange.db", owner="a process")
+    ref = EffectRef("modo_directory", "directory", "a/b")
+    ledger.plan(ref)
+    ledger.begin(ref, lease_s=0.001)
+    ledger.engine.dispose()
+    code, found = doctor(home)
+    assert found["unknown effects"]["health"] == "look"
+    assert code == 0
+
+
+def test_a_missing_connection_is_wrong(home: Path) -> None:
+    text = yaml.safe_dump({"exports": [{**EXPORT, "conn_id": "elsewhere"}]})
+    (home / "qualtrics_to_onedrive.yaml").write_text(text)
+    code, found = doctor(home)
+    assert found["connection elsewhere"]["health"] == "wrong"
+    assert "create it (type qualtrics)" in found["connection elsewhere"]["detail"]
+    assert code == 1
