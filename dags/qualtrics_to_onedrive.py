@@ -50,7 +50,8 @@ SETTINGS = parse_time_settings("qualtrics_to_onedrive")
     params={
         "exports": Param(
             [],
-            type="array",
+            # The form sends null after a choice has been taken back.
+            type=["null", "array"],
             items={"type": "string"},
             examples=list(SETTINGS.names),
             title="Exports",
@@ -74,6 +75,7 @@ SETTINGS = parse_time_settings("qualtrics_to_onedrive")
             None,
             type=["null", "string"],
             enum=[None, "csv", "json", "ndjson", "tsv", "spss", "xml"],
+            values_display={"null": "each export's own"},
             title="Format",
             description="Instead of each export's own.",
         ),

@@ -28,7 +28,8 @@ from tests.faults.steps import PAUSE
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_S = 2.0
-OPERATOR_ROUNDS = 4
+# An outage may meet each of these rounds before it ends.
+OPERATOR_ROUNDS = 8
 STANDSTILL_S = 90.0
 # Whatever of these is in our environment belongs to another deployment.
 FOREIGN = ("AIRFLOW", "_AIRFLOW", "INTERCHANGE")

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from requests_toolbelt import MultipartEncoder
 
-from interchange.errors import SettingsError
+from interchange.errors import OutcomeUnknown, SettingsError, Unavailable
 from interchange.hooks.http import VendorHook
 
 DIRECTORY_PATH = "/api/v1/directories/revisions/"
@@ -42,6 +42,21 @@ class ModoHook(VendorHook):
     def _authorized(self, token_name: str) -> dict[str, str]:
         return {"Authorization": f"{self.extra.get('auth_scheme') or 'Token'} {self.secret(token_name)}"}
 
+    def _call(self, operation: str, path: str, *, repeatable: bool, **options: Any) -> None:
+        """
+        Post something. Whatever the body of a success is, it is no web page: those come from a proxy or a sign-in page.
+
+        :raises OutcomeUnknown: it may have happened, unless it is ``repeatable``.
+        """
+        response = self.call(operation, "POST", path, repeatable=repeatable, **options)
+        if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+            kind = Unavailable if repeatable else OutcomeUnknown
+            raise kind(
+                operation,
+                "a web page came instead of Modo's answer: check the connection's host, and what stands before it",
+                status=response.status_code,
+            )
+
     def upload_directory(self, content: IO[bytes], *, name: str, file_name: str) -> None:
         """
         Post a directory file as a new revision, streamed. Modo documents no look-up and no answer.
@@ -50,9 +65,8 @@ class ModoHook(VendorHook):
         :raises OutcomeUnknown: the revision may exist.
         """
         encoder = MultipartEncoder(fields={"name": name, "upload": (file_name, content, "application/xml")})
-        self.call(
+        self._call(
             "modo.upload_directory",
-            "POST",
             self.extra.get("directory_path") or DIRECTORY_PATH,
             repeatable=False,
             timeout_s=UPLOAD_TIMEOUT_S,
@@ -67,9 +81,8 @@ class ModoHook(VendorHook):
 
     def enable_directory(self, name: str) -> None:
         """Make a revision the current directory, where extra ``enable_path`` says how; may be repeated."""
-        self.call(
+        self._call(
             "modo.enable_directory",
-            "POST",
             self.secret("enable_path").replace("{name}", quote(name, safe="")),
             repeatable=True,
             headers=self._authorized("directory_token"),
@@ -84,9 +97,8 @@ class ModoHook(VendorHook):
 
         :raises OutcomeUnknown: it may have been sent.
         """
-        self.call(
+        self._call(
             "modo.send_message",
-            "POST",
             self.extra.get("message_path") or MESSAGE_PATH,
             repeatable=False,
             headers=self._authorized("channel_token"),

@@ -93,6 +93,16 @@ def test_nothing_is_sent_a_second_time(kind: str, sandbox: Sandbox, hook: ModoHo
     assert not waits
 
 
+def test_a_web_page_is_no_answer_of_modo(sandbox: Sandbox, hook: ModoHook):
+    """A proxy or a sign-in page answers 200 as well, and nothing has been sent."""
+    arm(sandbox, "modo", "html", operation="send_message", status=200)
+    with pytest.raises(OutcomeUnknown, match="a web page"):
+        hook.send_message(MESSAGE)
+    arm(sandbox, "modo", "html", operation="upload_directory", status=200)
+    with pytest.raises(OutcomeUnknown, match="a web page"):
+        upload(hook)
+
+
 def test_a_closed_port_and_a_429_are_tried_again(airflow: Connections, sandbox: Sandbox):
     arm(sandbox, "modo", "refuse", seconds=60)
     hook = ModoHook(pause=lambda seconds: sandbox.end_refusals())
