@@ -60,7 +60,9 @@ def main() -> int:
                     say(f"WRONG: {line}")
                 if not wrong:
                     took_s = time.monotonic() - started
-                    say(f"All runs succeeded, and the vendors hold exactly what they should ({took_s:.0f} s).")
+                    say(
+                        f"All runs succeeded, and the vendors hold exactly what they should ({took_s:.0f} s)."
+                    )
                 if once:
                     return 1 if wrong else 0
                 say("Staying up until Ctrl-C.")

@@ -121,7 +121,8 @@ class OneDriveDelivery:
         with source.reading() as reading:
             if reading.length is not None:
                 return self._deliver(source, reading, reading.length)
-        size = source.measure().size
+            # An upload names its length first, so the file is read twice and kept nowhere.
+            size = reading.measure().size
         with source.reading() as reading:
             return self._deliver(source, reading, size)
 

@@ -92,13 +92,6 @@ class Source:
         with self._open() as download:
             yield Reading(download, export_format=self._format, unpack=self._unpack)
 
-    def measure(self) -> FileFacts:
-        """Read the file once and keep nothing: for answers that do not announce their length."""
-        with self.reading() as reading:
-            for _ in reading.chunks():
-                continue
-            return reading.facts()
-
 
 class Reading:
     """One pass over the file, hashed and inspected. ``length`` is None where it is not known beforehand."""
@@ -128,6 +121,12 @@ class Reading:
         for chunk in self._raw():
             self._take(chunk)
             yield chunk
+
+    def measure(self) -> FileFacts:
+        """Read the file to its end and keep nothing: for answers that do not announce their length."""
+        for _ in self.chunks():
+            continue
+        return self.facts()
 
     def _raw(self) -> Iterator[bytes]:
         try:

@@ -55,6 +55,7 @@ FIRST_WAIT_S = 0.5
 # Waits up to this long happen inside the call; longer ones give the worker slot back (RateLimited → Airflow's retry).
 LONGEST_WAIT_S = 20.0
 DEFAULT_RETRY_AFTER_S = 30.0
+LOCKED_RETRY_AFTER_S = 300.0
 # Of a server's own failures these will be the same again: not implemented, HTTP version, no room left.
 LASTING_FAILURES = (501, 505, 507)
 
@@ -414,6 +415,10 @@ class VendorHook(HttpHook):
             return RateLimited(
                 operation, f"the vendor asks us to slow down{named}", retry_after_s=wait_s, **facts
             )
+        if status == 423:
+            # A person has the file open or checked out; nothing was changed.
+            wait_s = LOCKED_RETRY_AFTER_S if retry_after_s is None else retry_after_s
+            return RateLimited(operation, f"locked by somebody{named}", retry_after_s=wait_s, **facts)
         if status in (408, 425) or (status >= 500 and status not in LASTING_FAILURES):
             if not repeatable:
                 return OutcomeUnknown(

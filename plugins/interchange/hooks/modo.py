@@ -118,7 +118,9 @@ class ModoHook(VendorHook):
         }
         given = [name for name in paths if self.extra.get(name)]
         if not given:
-            raise SettingsError(f"connection {self.http_conn_id}: give extra 'channel_token' or 'directory_token'")
+            raise SettingsError(
+                f"connection {self.http_conn_id}: give extra 'channel_token' or 'directory_token'"
+            )
         answers = []
         for name in given:
             response = self.call(

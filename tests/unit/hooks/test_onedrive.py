@@ -17,6 +17,7 @@ from interchange.errors import (
     InterchangeError,
     NotFound,
     OutcomeUnknown,
+    RateLimited,
     Refused,
 )
 from interchange.hooks.onedrive import OneDriveHook
@@ -180,7 +181,6 @@ def test_an_error_carries_its_inner_codes(key: str, sandbox: Sandbox, hook: OneD
 @pytest.mark.parametrize(
     ("situation", "kind", "code"),
     [
-        ({"locked_paths": ["/a.csv"]}, Refused, "resourceLocked"),
         ({"quota_bytes": 3}, Refused, "quotaLimitReached"),
         ({"simple_limit_bytes": 3}, Refused, "HTTP 413"),
         ({"missing_parents_put": "409"}, Conflict, "invalidRequest"),
@@ -200,6 +200,19 @@ def test_what_a_person_must_mend_is_refused_at_once(
         put(hook, "x/a.csv" if "missing_parents_put" in situation else "a.csv")
     assert len(calls(sandbox, "put_content")) == 1
     assert not waits
+
+
+def test_a_file_that_somebody_has_open_is_tried_again_later(
+    sandbox: Sandbox, hook: OneDriveHook, waits: Waits
+):
+    graph(sandbox, locked_paths=["/a.csv"])
+    with pytest.raises(RateLimited, match="resourceLocked") as raised:
+        put(hook, "a.csv")
+    assert raised.value.retry_after_s == 300
+    assert not waits
+    graph(sandbox, locked_paths=[])
+    put(hook, "a.csv")
+    assert list(files(sandbox)) == ["/a.csv"]
 
 
 def test_a_missing_permission_is_told(airflow: Connections, sandbox: Sandbox, waits: Waits):
