@@ -93,6 +93,7 @@ class Deployment:
 
     def switch_on(self) -> None:
         """Fill the vendors, connect Airflow to them, unpause the DAGs; the schedule then starts its first run."""
+        self.calm_vendors()
         self._fill()
         self.set_exports(DAILY)
         self.restore_connections()

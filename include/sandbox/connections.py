@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -24,7 +25,7 @@ Connections = dict[str, dict[str, Any]]
 
 def connections(sandbox: Sandbox) -> Connections:
     """
-    One connection for each service that runs, by id: conn_type, host, login, password, extra.
+    One connection for each service that runs, by id: conn_type, host, port, login, password, extra.
 
     In this form ``airflow connections import`` takes them from a JSON file. The sandbox must have been
     started, because hosts contain its ports.
@@ -58,6 +59,8 @@ def connections(sandbox: Sandbox) -> Connections:
             "extra": {"directory_token": MODO_DIRECTORY_TOKEN, "channel_token": MODO_CHANNEL_TOKEN},
         }
     for fields in made.values():
+        # It stands in the URL as well; without it, the Test button of Airflow's page refuses (see provider_info).
+        fields["port"] = urlsplit(fields["host"]).port
         fields["extra"]["ca_bundle"] = str(sandbox.ca_bundle)
     return made
 

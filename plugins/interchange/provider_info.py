@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 VERSION = "0.1.0"
+# Nobody needs the field for the address. But Airflow 3.3.2's page cannot test a connection without a port: for "none" it
+# asks for port 0, which its own API refuses as another address (apache/airflow#73298 mends that).
+_PORT = "443; empty: no Test button"
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -25,13 +28,14 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "interchange.hooks.qualtrics.QualtricsHook",
                 "hook-name": "Qualtrics",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port"],
+                    "hidden-fields": ["schema"],
                     "relabeling": {
                         "host": "Base URL",
+                        "port": "Port",
                         "login": "OAuth client id",
                         "password": "OAuth client secret",
                     },
-                    "placeholders": {"host": "https://{datacenter}.qualtrics.com"},
+                    "placeholders": {"host": "https://{datacenter}.qualtrics.com", "port": _PORT},
                 },
                 "conn-fields": {
                     "api_token": _secret("API token", "Used instead of the OAuth client, if given"),
@@ -43,13 +47,14 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "interchange.hooks.onedrive.OneDriveHook",
                 "hook-name": "OneDrive",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port"],
+                    "hidden-fields": ["schema"],
                     "relabeling": {
                         "host": "Graph URL",
+                        "port": "Port",
                         "login": "Application (client) id",
                         "password": "Passphrase of the private key",
                     },
-                    "placeholders": {"host": "https://graph.microsoft.com"},
+                    "placeholders": {"host": "https://graph.microsoft.com", "port": _PORT},
                 },
                 "conn-fields": {
                     "tenant": _text("Tenant", "Directory id or domain"),
@@ -72,9 +77,9 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "interchange.hooks.modo.ModoHook",
                 "hook-name": "Modo",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port", "login", "password"],
-                    "relabeling": {"host": "Base URL"},
-                    "placeholders": {"host": "https://communicate.modolabs.net"},
+                    "hidden-fields": ["schema", "login", "password"],
+                    "relabeling": {"host": "Base URL", "port": "Port"},
+                    "placeholders": {"host": "https://communicate.modolabs.net", "port": _PORT},
                 },
                 "conn-fields": {
                     "directory_token": _secret("Directory token", "Uploads directories"),

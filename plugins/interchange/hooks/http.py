@@ -199,6 +199,14 @@ class VendorHook(HttpHook):
         # The provider's default scheme is http; a vendor is never spoken to in clear by accident.
         if connection.host and "://" not in connection.host:
             connection.host = f"https://{connection.host}"
+        host = urlsplit(connection.host or self.default_host)
+        try:
+            own_port = host.port
+        except ValueError:
+            raise SettingsError(f"connection {self.http_conn_id}: the port in host is no number") from None
+        # A port in the URL counts; the usual one is left out, as vendors do in the addresses they give.
+        if own_port is not None or (host.scheme == "https" and connection.port == 443):
+            connection.port = None
         super()._set_base_url(connection)
 
     def _configure_session_from_auth(self, session: requests.Session, connection: Any) -> requests.Session:

@@ -77,6 +77,29 @@ def test_a_host_without_a_scheme_is_spoken_to_by_tls(airflow: Connections, sandb
     assert OddHook(pause=waits).read() == {"ok": True}
 
 
+@pytest.mark.parametrize(
+    ("host", "port", "base"),
+    [
+        ("https://vendor.example", None, "https://vendor.example"),
+        ("https://vendor.example", 8443, "https://vendor.example:8443"),
+        # As people fill it in for the Test button; addresses the vendor gives have no such port.
+        ("https://vendor.example", 443, "https://vendor.example"),
+        ("vendor.example", 443, "https://vendor.example"),
+        ("https://vendor.example:8443/v1/", 443, "https://vendor.example:8443/v1"),
+        ("https://vendor.example:8443", 8443, "https://vendor.example:8443"),
+    ],
+)
+def test_a_port_is_in_the_address_once(airflow: Connections, host: str, port: int | None, base: str):
+    airflow.change("odd_default", host=host, port=port)
+    assert OddHook().base == base
+
+
+def test_a_port_that_is_no_number_is_a_setting_to_correct(airflow: Connections):
+    airflow.change("odd_default", host="https://vendor.example:port")
+    with pytest.raises(SettingsError, match="odd_default: the port in host"):
+        OddHook().read()
+
+
 @pytest.mark.parametrize("token", ["odd-secret-token\n", "odd-secret-tok\u201cen", "odd-secret\r\nX-Evil: 1"])
 def test_a_token_that_no_header_can_carry_is_a_setting_to_correct(
     token: str, airflow: Connections, sandbox: Sandbox, waits: Waits
