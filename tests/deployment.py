@@ -118,7 +118,12 @@ class Deployment:
         self.seed(
             surveys=[{"id": SURVEY, "name": "Days", "questions": questions, "embedded": ["NetID"]}],
             responses=[
-                {"survey_id": SURVEY, "id": name, "recordedDate": text(moment), "values": {"Q1": 2, "NetID": f"net-{name}"}}
+                {
+                    "survey_id": SURVEY,
+                    "id": name,
+                    "recordedDate": text(moment),
+                    "values": {"Q1": 2, "NetID": f"net-{name}"},
+                }
                 for name, moment in self._recorded.items()
             ],
         )
@@ -132,7 +137,9 @@ class Deployment:
     def respond(self, name: str, moment: datetime, **values: Any) -> None:
         """Somebody's answer comes in, maybe late."""
         self._recorded[name] = moment
-        self.seed(responses=[{"survey_id": SURVEY, "id": name, "recordedDate": text(moment), "values": values}])
+        self.seed(
+            responses=[{"survey_id": SURVEY, "id": name, "recordedDate": text(moment), "values": values}]
+        )
 
     def responses(self, start: datetime, end: datetime) -> set[str]:
         """The ids of the responses recorded from ``start`` on, before ``end``."""
@@ -166,7 +173,9 @@ class Deployment:
 
     # Runs
 
-    def start(self, *, dag_id: str = DAG_ID, window: tuple[datetime, datetime] | None = None, **conf: Any) -> str:
+    def start(
+        self, *, dag_id: str = DAG_ID, window: tuple[datetime, datetime] | None = None, **conf: Any
+    ) -> str:
         """Trigger a run as the form does; its id."""
         if window:
             conf |= {"window_start": text(window[0]), "window_end": text(window[1])}

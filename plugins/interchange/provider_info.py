@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 VERSION = "0.1.0"
-# Nobody needs the field for the address. But Airflow 3.3.2's page cannot test a connection without a port: for "none" it
-# asks for port 0, which its own API refuses as another address (apache/airflow#73298 mends that).
+# Nobody needs the field for the address. But Airflow 3.3.2's page cannot test a connection without a port: for
+# "none" it asks for port 0, which its own API refuses as another address (apache/airflow#73298 mends that).
 _PORT = "443; empty: no Test button"
 
 

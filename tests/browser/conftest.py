@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from tests.deployment import Deployment
 from tools.browser import HELP, find_browser
 
 # The tests' own pages only, on this machine: nothing to protect from, nothing to fetch in the background.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-SIZE = {"width": 1400, "height": 1300}
+SIZE: ViewportSize = {"width": 1400, "height": 1300}
 # Everything a page shows has been waited for; a machine that others use may need long for it.
 PATIENCE_MS = 90_000
 
@@ -51,18 +52,37 @@ def shoot(shots: Path) -> Shoot:
     return take
 
 
+@pytest.fixture(scope="session")
+def session_cookies(browser: Browser, deployment: Deployment) -> Any:
+    """What a browser keeps after somebody has logged in as admin."""
+    context = browser.new_context(base_url=deployment.stack.url)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto("/")
+    page.locator("input[name=username]").fill("admin")
+    page.locator("input[name=password]").fill("admin")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Dags").first.wait_for()
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
 @pytest.fixture
-def page(browser: Browser, deployment: Deployment, request: pytest.FixtureRequest, shots: Path) -> Iterator[Page]:
-    """Airflow's home page, logged in as admin; a failed test leaves a picture of where it ended."""
+def page(
+    browser: Browser,
+    deployment: Deployment,
+    session_cookies: Any,
+    request: pytest.FixtureRequest,
+    shots: Path,
+) -> Iterator[Page]:
+    """A page of Airflow's for admin; leaves a picture of where the test ended."""
     deployment.calm_vendors()
-    context = browser.new_context(viewport=SIZE, base_url=deployment.stack.url, timezone_id="UTC")  # type: ignore[arg-type]
+    context = browser.new_context(
+        viewport=SIZE, base_url=deployment.stack.url, timezone_id="UTC", storage_state=session_cookies
+    )
     context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
-    opened.goto("/")
-    opened.locator("input[name=username]").fill("admin")
-    opened.locator("input[name=password]").fill("admin")
-    opened.keyboard.press("Enter")
-    opened.get_by_role("link", name="Dags").first.wait_for()
     yield opened
     opened.screenshot(path=shots / f"end-of-{request.node.name}.png")
     context.close()

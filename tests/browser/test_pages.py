@@ -30,7 +30,7 @@ class TriggerForm:
     def __init__(self, page: Page) -> None:
         self._page = page
         page.goto(f"/dags/{DAG_ID}")
-        page.get_by_role("button", name="Trigger", exact=True).first.click()
+        page.get_by_role("button", name="Trigger").first.click()
         self.dialog = page.get_by_role("dialog").filter(has_text="Trigger Dag")
         self.dialog.get_by_text("Run Parameters").wait_for()
 
@@ -56,7 +56,9 @@ class TriggerForm:
 
     def submit(self) -> dict[str, Any]:
         """Press "Trigger": what the page has sent, with the new run's id."""
-        with self._page.expect_response(lambda r: r.request.method == "POST" and r.url.endswith("/dagRuns")) as sent:
+        with self._page.expect_response(
+            lambda r: r.request.method == "POST" and r.url.endswith("/dagRuns")
+        ) as sent:
             self.dialog.get_by_role("button", name="Trigger", exact=True).click()
         assert sent.value.ok, sent.value.text()
         body: dict[str, Any] = json.loads(sent.value.request.post_data or "")
@@ -92,15 +94,16 @@ def test_a_window_chosen_on_the_form_is_exported(page: Page, deployment: Deploym
     }
     run_id = sent["dag_run_id"]
     page.wait_for_url(re.compile(rf"/dags/{DAG_ID}/runs/"))
-    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
     deployment.finished(run_id)
+    expect(page.get_by_text("Running", exact=True)).to_have_count(0)
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="move.export").get_by_text("Success")).to_be_visible()
     shoot(page, "2-run")
     assert deployment.delivered(file_name(start, end)) == deployment.responses(start, end)
     planned = deployment.result(run_id, "plan")
     assert [(entry["window_start"], entry["window_end"]) for entry in planned] == [(text(start), text(end))]
 
-    page.goto(f"/dags/{DAG_ID}/runs/{run_id}/tasks/move.export/mapped/0")
+    page.goto(f"/dags/{DAG_ID}/runs/{run_id}/tasks/move.export/mapped/0/details")
     link = page.get_by_role("link", name="File in OneDrive")
     expect(link).to_be_visible()
     expect(page.get_by_role("link", name="Survey in Qualtrics")).to_be_visible()
@@ -178,28 +181,36 @@ def test_a_qualtrics_connection_is_made_and_tested(page: Page, deployment: Deplo
     assert [call["operation"] for call in deployment.vendors.requests.entries()] == ["whoami"]
 
 
-
 @pytest.mark.parametrize("conn_id", ["qualtrics_default", "onedrive_default", "modo_default"])
-def test_the_demos_connections_answer_the_test_button(page: Page, deployment: Deployment, conn_id: str) -> None:
+def test_the_demos_connections_answer_the_test_button(
+    page: Page, deployment: Deployment, conn_id: str
+) -> None:
     message = ConnectionsPage(page).test(conn_id)
     expect(message).to_contain_text("Test Connection Successful")
     assert deployment.vendors.requests.entries()
     assert deployment.vendors.effects.entries() == []
 
 
-WRONG = {
-    "qualtrics": ({"extra": {"api_token": "wrong-token-0001"}}, "qualtrics.whoami"),
-    "onedrive": ({"login": "somebody-else"}, "Microsoft"),
-    "modo": ({"extra": {"directory_token": "wrong-token-0002"}}, "modo."),
-}
-
-
-@pytest.mark.parametrize("kind", list(WRONG))
-def test_a_wrong_credential_is_named(page: Page, deployment: Deployment, shoot: Shoot, kind: str) -> None:
-    changes, words = WRONG[kind]
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("qualtrics", {"api_token": "wrong-token-0001"}, "qualtrics.whoami: not allowed"),
+        (
+            "onedrive",
+            {"tenant": "elsewhere.example"},
+            "onedrive.token: the sign-in service does not know the tenant",
+        ),
+        ("modo", {"directory_token": "wrong-token-0002"}, "modo.probe: not allowed"),
+    ],
+    ids=["qualtrics", "onedrive", "modo"],
+)
+def test_a_wrong_credential_is_named(
+    page: Page, deployment: Deployment, shoot: Shoot, kind: str, changes: dict[str, str], words: str
+) -> None:
     fields = connections(deployment.vendors)[f"{kind}_default"]
-    extra = {**fields["extra"], **changes.pop("extra", {})}
-    deployment.client.import_connections({f"{kind}_wrong": {**fields, **changes, "extra": extra}})
+    deployment.client.import_connections(
+        {f"{kind}_wrong": {**fields, "extra": {**fields["extra"], **changes}}}
+    )
 
     message = ConnectionsPage(page).test(f"{kind}_wrong")
 
@@ -208,4 +219,5 @@ def test_a_wrong_credential_is_named(page: Page, deployment: Deployment, shoot: 
     shoot(page, f"7-{kind}-refused")
     said = message.inner_text()
     assert "wrong-token" not in said
+    assert "this connection" in said
     assert not re.search(r"Traceback|Exception", said)

@@ -29,15 +29,18 @@ FORMS = {
 }
 SCHEDULED = {"qualtrics_to_onedrive": "0 * * * *", "interchange_doctor": "30 5 * * *"}
 HEAVY = (
-    "airflow.models", "airflow.providers.amazon", "airflow.providers.google", "airflow.providers.microsoft", "alembic", "azure",
-    "boto3", "botocore", "cryptography", "google", "httpx", "interchange.delivery", "interchange.hooks", "interchange.ledger",
-    "jinja2", "lxml", "msal", "numpy", "pandas", "pydantic", "requests", "sqlalchemy",
+    "airflow.models", "airflow.providers.amazon", "airflow.providers.google", "airflow.providers.microsoft",
+    "alembic", "azure", "boto3", "botocore", "cryptography", "google", "httpx", "interchange.delivery",
+    "interchange.hooks", "interchange.ledger", "jinja2", "lxml", "msal", "numpy", "pandas", "pydantic", "requests",
+    "sqlalchemy",
 )  # fmt: skip
 
 
 def probe(module: str, folder: Path, home: Path, **settings: str) -> dict[str, Any]:
     """Run one of the probes beside this file in an Airflow of its own."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "INTERCHANGE_"))}
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "INTERCHANGE_"))
+    }
     env |= {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -46,7 +49,9 @@ def probe(module: str, folder: Path, home: Path, **settings: str) -> dict[str, A
         **settings,
     }
     command = [sys.executable, "-m", f"tests.dags.{module}", str(folder)]
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
+    done = subprocess.run(
+        command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -60,7 +65,9 @@ def parsed(folder: Path, home: Path) -> dict[str, Any]:
 
 
 def heavy(modules: list[str]) -> list[str]:
-    return [name for name in modules if name.startswith(tuple(f"{prefix}." for prefix in HEAVY)) or name in HEAVY]
+    return [
+        name for name in modules if name.startswith(tuple(f"{prefix}." for prefix in HEAVY)) or name in HEAVY
+    ]
 
 
 class TestParsing:
@@ -133,7 +140,9 @@ class TestEachDag:
         else:
             assert dags[name].schedule is None
 
-    def test_retries_by_class_of_error_wherever_it_talks_to_others(self, dags: dict[str, Any], name: str) -> None:
+    def test_retries_by_class_of_error_wherever_it_talks_to_others(
+        self, dags: dict[str, Any], name: str
+    ) -> None:
         # The policy stands in default_args: nobody forgets it, and a task that never fails is none the worse.
         tasks = dags[name].tasks
         assert tasks
@@ -172,9 +181,17 @@ class TestExports:
 
     @pytest.mark.parametrize(
         ("key", "value"),
-        [("exports", "symptom-tracker"), ("exports", [1]), ("format", "xlsx"), ("dry_run", "yes"), ("window_start", 5)],
+        [
+            ("exports", "symptom-tracker"),
+            ("exports", [1]),
+            ("format", "xlsx"),
+            ("dry_run", "yes"),
+            ("window_start", 5),
+        ],
     )
-    def test_airflow_itself_refuses_values_of_another_kind(self, dags: dict[str, Any], key: str, value: object) -> None:
+    def test_airflow_itself_refuses_values_of_another_kind(
+        self, dags: dict[str, Any], key: str, value: object
+    ) -> None:
         from airflow.sdk.exceptions import ParamValidationError
 
         with pytest.raises(ParamValidationError):
@@ -187,11 +204,17 @@ class TestExports:
 
     def test_the_plan_is_mapped_over_exports_not_over_records(self, dags: dict[str, Any]) -> None:
         dag = dags["qualtrics_to_onedrive"]
-        assert [task.task_id for task in dag.tasks if task.task_id.startswith("move.")] == ["move.export", "move.notify"]
+        assert [task.task_id for task in dag.tasks if task.task_id.startswith("move.")] == [
+            "move.export",
+            "move.notify",
+        ]
 
     def test_links_lead_to_the_file_and_to_the_survey(self, dags: dict[str, Any]) -> None:
         task = dags["qualtrics_to_onedrive"].get_task("move.export")
-        assert sorted(link.name for link in task.operator_extra_links) == ["File in OneDrive", "Survey in Qualtrics"]
+        assert sorted(link.name for link in task.operator_extra_links) == [
+            "File in OneDrive",
+            "Survey in Qualtrics",
+        ]
 
 
 class TestDoctor:
@@ -207,7 +230,11 @@ class TestPluginLoader:
         found = probe("plugins_probe", folder, tmp_path, AIRFLOW__CORE__PLUGINS_FOLDER=str(folder))
         assert found["errors"] == {}
         assert "interchange" in found["plugins"]
-        strangers = {name for name in found["loaded"] if name.split(".")[0] not in ("interchange", "interchange_plugin")}
+        strangers = {
+            name
+            for name in found["loaded"]
+            if name.split(".")[0] not in ("interchange", "interchange_plugin")
+        }
         assert strangers == set()
         assert "interchange_plugin" in found["loaded"]
         library = Path(os.__file__).parent / "http" / "__init__.py"
@@ -218,7 +245,9 @@ class TestPluginLoader:
         folder = tmp_path / "plugins"
         (folder / "interchange").mkdir(parents=True)
         for name in ("errors", "http"):
-            (folder / "interchange" / f"{name}.py").write_text("from airflow.plugins_manager import AirflowPlugin\n")
+            (folder / "interchange" / f"{name}.py").write_text(
+                "from airflow.plugins_manager import AirflowPlugin\n"
+            )
         loaded = probe("plugins_probe", folder, tmp_path, AIRFLOW__CORE__PLUGINS_FOLDER=str(folder))
         assert {"errors", "http"} <= set(loaded["loaded"])
         assert loaded["http"][1] == str(folder / "interchange" / "http.py")
@@ -246,7 +275,9 @@ class TestConnectionTypes:
         for kind, hidden in secret.items():
             form = forms[kind]
             fields = form.extra_fields or {}
-            assert {name for name, field in fields.items() if field["schema"].get("format") == "password"} == hidden
+            assert {
+                name for name, field in fields.items() if field["schema"].get("format") == "password"
+            } == hidden
             assert "ca_bundle" in fields
             assert form.standard_fields is not None
             assert form.standard_fields.url_schema is not None

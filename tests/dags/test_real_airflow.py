@@ -55,9 +55,14 @@ class Started:
         self.run_ids = {
             "scheduled": deployment.scheduled["dag_run_id"],
             "rest": client.trigger(DAG_ID, ONLY_DAILY),
-            "rest, logical date": client.trigger(DAG_ID, ONLY_DAILY, logical_date=today - 4 * DAY + 10 * HOUR),
+            "rest, logical date": client.trigger(
+                DAG_ID, ONLY_DAILY, logical_date=today - 4 * DAY + 10 * HOUR
+            ),
             "rest, interval": client.trigger(
-                DAG_ID, ONLY_DAILY, logical_date=today - 10 * DAY, interval=(today - 10 * DAY, today - 10 * DAY + 6 * HOUR)
+                DAG_ID,
+                ONLY_DAILY,
+                logical_date=today - 10 * DAY,
+                interval=(today - 10 * DAY, today - 10 * DAY + 6 * HOUR),
             ),
             "form": client.trigger(
                 DAG_ID,
@@ -96,7 +101,9 @@ def a_day_before(run: dict[str, Any]) -> tuple[datetime, datetime]:
 
 
 def its_interval(run: dict[str, Any]) -> tuple[datetime, datetime]:
-    return datetime.fromisoformat(run["data_interval_start"]), datetime.fromisoformat(run["data_interval_end"])
+    return datetime.fromisoformat(run["data_interval_start"]), datetime.fromisoformat(
+        run["data_interval_end"]
+    )
 
 
 # How a run was started, whether Airflow gives it an interval, the window it has to work on.
@@ -149,7 +156,9 @@ class TestBackfill:
         borders = {text(end) for window in self.windows(started) for end in window}
         stamps = {border.replace("-", "").replace(":", "") for border in borders}
         files = started.deployment.files()
-        return {name: facts for name, facts in files.items() if set(re.findall(r"\d{8}T\d{6}Z", name)) <= stamps}
+        return {
+            name: facts for name, facts in files.items() if set(re.findall(r"\d{8}T\d{6}Z", name)) <= stamps
+        }
 
     def test_over_three_days_makes_exactly_their_files(self, started: Started) -> None:
         deployment = started.deployment
@@ -172,7 +181,11 @@ class TestBackfill:
         late = self.windows(started)[1][0] + HOUR
         deployment.respond("R_late_backfill", late, Q1=2)
         again = deployment.client.create_backfill(
-            DAG_ID, started.backfill_from, started.backfill_to, reprocess_behavior="completed", max_active_runs=3
+            DAG_ID,
+            started.backfill_from,
+            started.backfill_to,
+            reprocess_behavior="completed",
+            max_active_runs=3,
         )
         deployment.client.wait_backfill(again, timeout_s=300)
         assert [run["state"] for run in self.runs(started)] == ["success"] * 3

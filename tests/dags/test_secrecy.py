@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from include.sandbox.connections import MODO_CHANNEL_TOKEN, MODO_DIRECTORY_TOKEN, QUALTRICS_SECRET, connections
+from include.sandbox.connections import (
+    MODO_CHANNEL_TOKEN,
+    MODO_DIRECTORY_TOKEN,
+    QUALTRICS_SECRET,
+    connections,
+)
 from tests.deployment import DAG_ID, DAY, Deployment, export
 
 pytestmark = pytest.mark.timeout(900)
@@ -50,7 +55,11 @@ def eventful(deployment: Deployment) -> str:
 @pytest.fixture(scope="module")
 def secrets(deployment: Deployment, eventful: str) -> list[str]:
     """Everything that must not be found, as it is."""
-    key = Path(connections(deployment.vendors)["onedrive_default"]["extra"]["private_key"]).read_text().splitlines()
+    key = (
+        Path(connections(deployment.vendors)["onedrive_default"]["extra"]["private_key"])
+        .read_text()
+        .splitlines()
+    )
     tokens = list(deployment.vendors.vendor("qualtrics").access.tokens)
     assert len(key) > 10
     assert tokens
@@ -69,7 +78,12 @@ def tables(database: Path) -> Iterator[str]:
 
 
 def test_the_search_finds_what_it_looks_for(secrets: list[str]) -> None:
-    for text in (*secrets, "GET /x?tempauth=abcdef.1", "Authorization: Bearer abcdefghijkl", "eyJhbGciOi1.eyJpc3MiOiJ.c2lnbmF0dXJl"):
+    for text in (
+        *secrets,
+        "GET /x?tempauth=abcdef.1",
+        "Authorization: Bearer abcdefghijkl",
+        "eyJhbGciOi1.eyJpc3MiOiJ.c2lnbmF0dXJl",
+    ):
         assert leaks(f"before {text} after", secrets)
 
 
@@ -94,7 +108,9 @@ def test_the_api_shows_no_secret(deployment: Deployment, eventful: str, secrets:
     paths = ["/connections", "/variables", f"{run}/taskInstances", "/assets/events", "/eventLogs", run]
     for task in deployment.tasks(eventful).values():
         entries = f"{run}/taskInstances/{task['task_id']}/xcomEntries"
-        for entry in deployment.client.request("GET", entries, query={"map_index": task["map_index"]})["xcom_entries"]:
+        for entry in deployment.client.request("GET", entries, query={"map_index": task["map_index"]})[
+            "xcom_entries"
+        ]:
             value = deployment.client.xcom(
                 DAG_ID, eventful, task["task_id"], key=entry["key"], map_index=task["map_index"]
             )

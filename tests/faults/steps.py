@@ -57,9 +57,12 @@ class Steps:
         self._changes: dict[int, str] = {}
         self._committing: dict[int, int] = {}
         self._numbers = {LEDGER: 0, CALL: 0}
+        self._in_ledger = threading.RLock()
+        self._entered: set[int] = set()
+        event.listen(Engine, "engine_connect", self._enter_ledger)
         event.listen(Engine, "before_cursor_execute", self._note_change)
         event.listen(Engine, "commit", self._before_commit)
-        event.listen(Pool, "checkin", self._after_commit)
+        event.listen(Pool, "checkin", self._leave_ledger)
         self._watch_calls()
 
     def _reach(self, where: str, label: str) -> int:
@@ -79,8 +82,10 @@ class Steps:
             case "pause":
                 self._pause()
             case "freeze":
-                self._freeze(os.getpid())
-                os.kill(os.getpid(), signal.SIGSTOP)
+                # Not while a renewal has the ledger's file locked: that would stop everybody, not only us.
+                with self._in_ledger:
+                    self._freeze(os.getpid())
+                    os.kill(os.getpid(), signal.SIGSTOP)
 
     def _note_change(
         self, connection: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: Any
@@ -97,8 +102,17 @@ class Steps:
         if (label := self._changes.pop(key, None)) is not None:
             self._committing[key] = self._reach(LEDGER, label)
 
-    def _after_commit(self, dbapi_connection: Any, _record: Any) -> None:
-        number = self._committing.pop(id(dbapi_connection), None)
+    def _enter_ledger(self, connection: Any) -> None:
+        if connection.engine.url.database == self._ledger:
+            self._in_ledger.acquire()
+            self._entered.add(id(connection.connection.dbapi_connection))
+
+    def _leave_ledger(self, dbapi_connection: Any, _record: Any) -> None:
+        key = id(dbapi_connection)
+        if key in self._entered:
+            self._entered.remove(key)
+            self._in_ledger.release()
+        number = self._committing.pop(key, None)
         if number is not None:
             self._maybe_stop(LEDGER, number, AFTER)
 

@@ -293,14 +293,14 @@ def test_each_token_opens_only_its_own_door(sandbox: Sandbox, client: httpx.Clie
     assert sandbox.effects.entries() == []
 
 
-@pytest.mark.parametrize("path", [REVISIONS, MESSAGES])
+@pytest.mark.parametrize(("path", "token"), [(REVISIONS, DIRECTORY), (MESSAGES, CHANNEL)])
 def test_without_the_slash_a_naive_client_loses_its_post(
-    sandbox: Sandbox, modo: Modo, client: httpx.Client, path: str
+    sandbox: Sandbox, modo: Modo, client: httpx.Client, path: str, token: dict[str, str]
 ) -> None:
-    answer = client.post(path.rstrip("/"), headers=CHANNEL, json=MESSAGE)
+    answer = client.post(path.rstrip("/"), headers=token, json=MESSAGE)
     assert (answer.status_code, answer.headers["location"]) == (301, path)
 
-    followed = client.post(path.rstrip("/"), headers=CHANNEL, json=MESSAGE, follow_redirects=True)
+    followed = client.post(path.rstrip("/"), headers=token, json=MESSAGE, follow_redirects=True)
     assert (followed.request.method, followed.status_code) == ("GET", 405)
 
     modo.set_options({"without_slash": "not_found"})
@@ -437,3 +437,9 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
         assert second.vendor("modo").snapshot() == {
             "revisions": [], "current": None, "messages": [], "recipients": {},
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [REVISIONS, MESSAGES])
+def test_the_token_is_looked_at_before_the_method(client: httpx.Client, path: str) -> None:
+    assert client.get(path, headers={"Authorization": "Token nobodys-token-0001"}).status_code == 401
+    assert client.get(path, headers=DIRECTORY if path == REVISIONS else CHANNEL).status_code == 405

@@ -325,8 +325,17 @@ class Modo(Vendor):
                 case "error":
                     return Response(status=500, body=b"<h1>Server Error (500)</h1>", headers=HTML)
         if any(known.pattern.fullmatch(request.path) for known in self.routes):
-            return self._refused(Refusal(405, f'Method "{request.method}" not allowed.'))
+            return self._answered(request, self._wrong_method)
         return self._refused(Refusal(404, "Not found."))
+
+    def _wrong_method(self, request: Request) -> Response:
+        # The framework looks at the credential before it looks at the method.
+        if request.path.startswith("/api/v1/"):
+            is_directory = request.path.startswith("/api/v1/directories/")
+            self._require_token(
+                request, self.options.directory_token if is_directory else self.options.channel_token
+            )
+        raise Refusal(405, f'Method "{request.method}" not allowed.')
 
     def bad_body(self, request: Request, reason: str) -> Response:
         return self._refused(Refusal(400, f"Parse error - {reason}"))

@@ -83,24 +83,21 @@ class ExportRun:
         """
         The revision of the file this request is about.
 
-        An unfinished one is joined, whoever began it; after a finished one, another request begins the next.
+        What the request has delivered stays its own, whoever came after it. Otherwise an unfinished revision is joined,
+        whoever began it; after a finished one the next is begun.
         """
         if joined is not None:
             return joined
-        latest = self._latest()
-        if latest is None:
-            revision = 1
-        else:
-            revision = revision_of(latest.ref.key)
-            if latest.state is State.CONFIRMED and latest.request != self._run.request:
-                revision += 1
+        prefix = delivery_key(self._planned.name, self._planned.window, None)
+        known = self._ledger.list(workflow=DAG_ID, kind=DELIVERY, key_prefix=prefix, limit=None)
+        revisions = {revision_of(effect.ref.key): effect for effect in known}
+        done = [number for number, effect in revisions.items() if effect.state is State.CONFIRMED]
+        if ours := [number for number in done if revisions[number].request == self._run.request]:
+            return max(ours)
+        revision = max(revisions, default=1)
+        revision += revision in done
         self._ledger.plan(self._delivery_ref(revision), run=self._run)
         return revision
-
-    def _latest(self) -> Effect | None:
-        prefix = delivery_key(self._planned.name, self._planned.window, None)
-        effects = self._ledger.list(workflow=DAG_ID, kind=DELIVERY, key_prefix=prefix, limit=None)
-        return max(effects, key=lambda effect: revision_of(effect.ref.key), default=None)
 
     def _delivery_ref(self, revision: int) -> EffectRef:
         return EffectRef(DAG_ID, DELIVERY, delivery_key(self._planned.name, self._planned.window, revision))

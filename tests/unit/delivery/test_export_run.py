@@ -58,6 +58,15 @@ def test_a_window_is_exported_once_per_request(sandbox: Sandbox, work: Work):
     assert len(effects(sandbox, "export_started")) == 2
 
 
+def test_a_retry_finds_its_own_file_although_others_came_after_it(work: Work):
+    """Its process may have died between the receipt and the end of the task."""
+    done(work())
+    done(work("cid", request="run/c1"))
+    assert work("bob").choose_revision(None) == 1
+    assert work("cid", request="run/c1").choose_revision(None) == 2
+    assert work("dan", request="another run/c0").choose_revision(None) == 3
+
+
 def test_an_unfinished_window_is_joined_by_whoever_comes(sandbox: Sandbox, work: Work):
     options(sandbox, polls_until_complete=10**6)
     first = work()
@@ -126,6 +135,18 @@ def test_an_older_window_does_not_replace_a_newer_file(sandbox: Sandbox, work: W
     done(work("bob", settings=REPLACED, **OLDER))
     done(work("cid", settings=REPLACED, interval=older, request="run/c1"))
     done(work("dan", interval=older))
+
+
+def test_a_newer_window_that_was_faster_is_not_replaced(sandbox: Sandbox, work: Work):
+    """Both had looked before either had written."""
+    interval = Window(*(dt.datetime.fromisoformat(text) for text in OLDER.values()))
+    newer, older = work(settings=REPLACED), work("bob", settings=REPLACED, interval=interval)
+    older.check_newest()
+    job = older.job(older.choose_revision(None))
+    done(newer)
+    with pytest.raises(Superseded, match="already holds a newer window"):
+        older.deliver(1, job)
+    assert files(sandbox)["/Exports/tracker.zip"]["versions"] == 1
 
 
 # Jobs
