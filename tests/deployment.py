@@ -261,7 +261,7 @@ class Deployment:
 
     def content(self, name: str, folder: str = FOLDER) -> bytes:
         """A file's bytes."""
-        library = self.vendors.vendor("graph").library
+        library = self.vendors.vendor("graph").documents
         drive = library.state.drives[library.state.users[USER]]
         item = library.walk(drive, drive.root, (*folder.split("/"), name)).item
         assert item is not None, f"there is no {folder}/{name}"

@@ -122,7 +122,7 @@ def observe(sandbox: Sandbox) -> World:
     folders: list[str] = []
     versions = 0
     with graph.lock:
-        for drive in graph.library.state.drives.values():
+        for drive in graph.documents.state.drives.values():
             for item in drive.items.values():
                 path = f"{drive.user}:{drive.path_of(item)}"
                 if not item.folder:

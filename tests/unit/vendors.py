@@ -147,7 +147,7 @@ def files(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
 
 def stored(sandbox: Sandbox, path: str) -> bytes:
     """The bytes of a file in the user's drive."""
-    library = sandbox.vendor("graph").library
+    library = sandbox.vendor("graph").documents
     drive = library.state.drives[library.state.users[USER]]
     item = library.walk(drive, drive.root, tuple(path.strip("/").split("/"))).item
     assert item is not None

@@ -294,7 +294,7 @@ def test_a_session_that_only_lacks_its_name_is_committed(sandbox: Sandbox, hook:
         hook.put_fragment(url, b"abc", start=0, total=3)
     with pytest.raises(Refused, match="HTTP 400"):
         hook.commit_session(USER, "a.csv", url)
-    (session,) = sandbox.vendor("graph").library.state.sessions.values()
+    (session,) = sandbox.vendor("graph").documents.state.sessions.values()
     session.defer = True
     assert hook.put_fragment(url, b"abc", start=0, total=3).item is None
     assert files(sandbox) == {}
@@ -305,7 +305,7 @@ def test_a_session_that_only_lacks_its_name_is_committed(sandbox: Sandbox, hook:
 def test_an_item_is_found_by_its_ids_wherever_it_is_now(sandbox: Sandbox, hook: OneDriveHook):
     item = put(hook, "a.csv")
     assert item.drive_id is not None
-    library = sandbox.vendor("graph").library
+    library = sandbox.vendor("graph").documents
     drive = library.state.drives[item.drive_id]
     drive.rename(drive.items[item.id], "moved.csv")
     found = hook.item_by_id(item.drive_id, item.id)

@@ -80,16 +80,16 @@ class Graph(Vendor):
     options: GraphOptions
 
     def clear(self) -> None:
-        library = getattr(self, "library", None)
+        library = getattr(self, "documents", None)
         if library is not None:
             for drive in library.state.drives.values():
                 for item in drive.items.values():
                     library.drop_blob(item)
             for session in library.state.sessions.values():
                 session.content.discard()
-        self.library = Library(self, self.sandbox.folder.absolute() / "drive")
+        self.documents = Library(self, self.sandbox.folder.absolute() / "drive")
         for user, state in DEFAULT_USERS.items():
-            self.library.add_user(user, state=state)
+            self.documents.add_user(user, state=state)
 
     def seed(self, data: dict[str, Any]) -> None:
         """
@@ -99,20 +99,20 @@ class Graph(Vendor):
         if unknown := set(data) - {"users"}:
             raise ValueError(f"graph takes users, not {sorted(unknown)}")
         for entry in data["users"]:
-            drive_id = self.library.state.users.get(entry["user"].lower())
+            drive_id = self.documents.state.users.get(entry["user"].lower())
             if drive_id is None:
-                self.library.add_user(
+                self.documents.add_user(
                     entry["user"], state=entry.get("state", "normal"), total=entry.get("quota_bytes")
                 )
             else:
-                drive = self.library.state.drives[drive_id]
+                drive = self.documents.state.drives[drive_id]
                 drive.state = entry.get("state", drive.state)
                 drive.total = entry.get("quota_bytes", drive.total)
 
     def snapshot(self) -> dict[str, Any]:
-        open_sessions = self.library.open_sessions()
+        open_sessions = self.documents.open_sessions()
         users = {}
-        for drive in self.library.state.drives.values():
+        for drive in self.documents.state.drives.values():
             paths = sorted((drive.path_of(item), item) for item in drive.items.values() if item.parent)
             users[drive.user] = {
                 "state": drive.state,
@@ -138,15 +138,15 @@ class Graph(Vendor):
         with self.lock:
             kept = {
                 guid: s
-                for guid, s in self.library.state.sessions.items()
+                for guid, s in self.documents.state.sessions.items()
                 if s.finished or s.content.path is not None
             }
-            return pickle.dumps(dataclasses.replace(self.library.state, sessions=kept))
+            return pickle.dumps(dataclasses.replace(self.documents.state, sessions=kept))
 
     def load(self, dumped: bytes) -> None:
         with self.lock:
             state: DriveState = pickle.loads(dumped)  # noqa: S301  # see the import
-            self.library.state = state
+            self.documents.state = state
             kept = {item.blob for drive in state.drives.values() for item in drive.items.values()}
             kept |= {s.content.path for s in state.sessions.values()}
             for blob in (self.sandbox.folder.absolute() / "drive").glob("*"):
@@ -167,7 +167,7 @@ class Graph(Vendor):
 
     @property
     def resources(self) -> Resources:
-        return Resources(self.library, self.sandbox.url("upload"))
+        return Resources(self.documents, self.sandbox.url("upload"))
 
     def failure(self, request: Request, status: int) -> Response:
         return self.refused(request, failed(status))
@@ -241,8 +241,8 @@ class Graph(Vendor):
 
     def _get_drive(self, address: Address) -> Response:
         with self.lock:
-            drive = self.library.drive(address)
-            used, total = drive.used, self.library.quota(drive)
+            drive = self.documents.drive(address)
+            used, total = drive.used, self.documents.quota(drive)
             return answer_json(
                 200,
                 {
@@ -267,7 +267,7 @@ class Graph(Vendor):
     @on_item("GET", "children", operation="list_children")
     def list_children(self, request: Request, address: Address) -> Response:
         with self.lock:
-            drive, folder = self.library.look_up(address)
+            drive, folder = self.documents.look_up(address)
             children = [item for item in drive.children(folder) if item.hidden_gets == 0]
             size = number_in_query(request, "$top", self.options.children_page_size)
             start = number_in_query(request, "$skiptoken", 0)
@@ -289,8 +289,8 @@ class Graph(Vendor):
         at_root = address.item is None and not address.segments
         check_names((name,), from_root=at_root, folder=True)
         with self.lock:
-            parent = self.library.find(address)
-            target = self.library.find(dataclasses.replace(address, segments=(*address.segments, name)))
+            parent = self.documents.find(address)
+            target = self.documents.find(dataclasses.replace(address, segments=(*address.segments, name)))
             drive = target.drive
             if target.item is not None:
                 if conflict == "fail" or (conflict == "replace" and not target.item.folder):
@@ -298,15 +298,15 @@ class Graph(Vendor):
                 if conflict == "replace":
                     # Not documented for folders: the one that exists is taken.
                     return answer_json(200, self.resources.drive_item(drive, target.item))
-                name = self.library.free_name(drive, target.parent, name)
-            self.library.need_parents(
+                name = self.documents.free_name(drive, target.parent, name)
+            self.documents.need_parents(
                 dataclasses.replace(target, missing=(*parent.missing, name)),
                 self.options.missing_parents_children,
             )
             place = target.parent
             for missing in parent.missing:
-                place = self.library.make_folder(drive, place, missing)
-            folder = self.library.make_folder(drive, place, name)
+                place = self.documents.make_folder(drive, place, missing)
+            folder = self.documents.make_folder(drive, place, name)
             return answer_json(201, self.resources.drive_item(drive, folder))
 
     # Content
@@ -318,26 +318,26 @@ class Graph(Vendor):
         if (request.body.length or 0) > limit:
             raise too_large()
         with self.lock:
-            self._check_put(request, self.library.find(address), conflict)
-        with self.library.incoming() as content:
+            self._check_put(request, self.documents.find(address), conflict)
+        with self.documents.incoming() as content:
             content.take(up_to(request.body, limit))
             with self.lock:
-                target = self.library.find(address)
+                target = self.documents.find(address)
                 self._check_put(request, target, conflict)
-                item, new = self.library.store(target, content, conflict)
+                item, new = self.documents.store(target, content, conflict)
                 return answer_json(201 if new else 200, self.resources.drive_item(target.drive, item))
 
     def _check_put(self, request: Request, target: Target, conflict: str) -> None:
         self.check_match(request, target.item)
-        self.library.check_conflict(target, conflict)
-        self.library.check_lock(target.path)
-        self.library.need_parents(target, self.options.missing_parents_put)
-        self.library.need_room(target.drive, request.body.length or 0)
+        self.documents.check_conflict(target, conflict)
+        self.documents.check_lock(target.path)
+        self.documents.need_parents(target, self.options.missing_parents_put)
+        self.documents.need_room(target.drive, request.body.length or 0)
 
     @on_item("GET", "content", operation="get_content")
     def get_content(self, request: Request, address: Address) -> Response:
         with self.lock:
-            drive, item = self.library.look_up(address)
+            drive, item = self.documents.look_up(address)
             if item.folder:
                 raise not_found()
             if not self.options.direct_download:
@@ -360,7 +360,7 @@ class Graph(Vendor):
     @on_item("GET", "versions", operation="list_versions")
     def list_versions(self, request: Request, address: Address) -> Response:
         with self.lock:
-            _, item = self.library.look_up(address)
+            _, item = self.documents.look_up(address)
             return answer_json(
                 200,
                 {
@@ -381,7 +381,7 @@ class Graph(Vendor):
         if not isinstance(size, int) or not isinstance(wanted.get("name", ""), str):
             raise invalid("The item is not valid.")
         with self.lock:
-            target = self.library.find(address)
+            target = self.documents.find(address)
             if target.item is not None and target.item.folder:
                 raise invalid("Cannot create an upload session on a folder")
             # A file named by its id is there already: only replacing it makes sense.
@@ -390,16 +390,16 @@ class Graph(Vendor):
             if wanted.get("name", name).lower() != name.lower():
                 raise invalid("The name in the body is not the name in the URL.")
             self.check_match(request, target.item)
-            self.library.check_lock(target.path)
+            self.documents.check_lock(target.path)
             if self.options.conflict_at == "creation":
-                self.library.check_conflict(target, conflict)
-            self.library.need_parents(target, self.options.missing_parents_session)
-            self.library.need_room(target.drive, size)
-            others = (s.path.lower() for s in self.library.open_sessions(target.drive))
+                self.documents.check_conflict(target, conflict)
+            self.documents.need_parents(target, self.options.missing_parents_session)
+            self.documents.need_room(target.drive, size)
+            others = (s.path.lower() for s in self.documents.open_sessions(target.drive))
             if self.options.second_session == "conflict" and target.path.lower() in others:
                 raise name_exists("An upload session already exists for this file")
             anchor = target.drive.items[address.item] if address.item else target.drive.root
-            session = self.library.open_session(
+            session = self.documents.open_session(
                 target,
                 anchor=anchor,
                 segments=address.segments,
@@ -422,26 +422,26 @@ class Graph(Vendor):
         wanted = optional_json(request)
         with self.lock:
             session = self._session_of(str(wanted.get(SOURCE_URL, "")))
-            target = self.library.find(address)
+            target = self.documents.find(address)
             conflict = self.conflict(wanted.get(CONFLICT), "fail")
             self.check_match(request, target.item)
             if session.drive != target.drive.id or not session.complete or session.finished:
                 raise invalid("The upload session is not complete.")
-            item, new = self.library.commit(session, target=target, conflict=conflict)
+            item, new = self.documents.commit(session, target=target, conflict=conflict)
             return answer_json(201 if new else 200, self.resources.drive_item(target.drive, item))
 
     def _session_of(self, upload_url: str) -> Session:
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(upload_url).query)
         guid = query.get("guid", [""])[0].strip("'")
-        self.library.check_ticket(query.get("tempauth", [""])[0], guid)
-        return self.library.session(guid)
+        self.documents.check_ticket(query.get("tempauth", [""])[0], guid)
+        return self.documents.session(guid)
 
     # Items themselves
 
     @on_item("GET", None, operation="get_item")
     def get_item(self, request: Request, address: Address) -> Response:
         with self.lock:
-            drive, item = self.library.look_up(address)
+            drive, item = self.documents.look_up(address)
             shown = self.resources.drive_item(drive, item)
             item.hashless_gets = max(item.hashless_gets - 1, 0)
             return answer_json(200, shown)
@@ -450,9 +450,9 @@ class Graph(Vendor):
     def update_item(self, request: Request, address: Address) -> Response:
         wanted = optional_json(request)
         with self.lock:
-            drive, item = self.library.look_up(address)
+            drive, item = self.documents.look_up(address)
             self.check_match(request, item)
-            self.library.check_lock(drive.path_of(item))
+            self.documents.check_lock(drive.path_of(item))
             if (name := wanted.get("name")) and item.parent:
                 check_names((name,), from_root=item.parent == drive.root.id, folder=item.folder)
                 if drive.child(drive.items[item.parent], name) not in (None, item):
@@ -460,16 +460,16 @@ class Graph(Vendor):
                 drive.rename(item, name)
             times = wanted.get("fileSystemInfo") or {}
             item.client_times |= {k: str(times[k]) for k in TIMES if k in times}
-            self.library.new_metadata(item)
+            self.documents.new_metadata(item)
             return answer_json(200, self.resources.drive_item(drive, item))
 
     @on_item("DELETE", None, operation="delete_item")
     def delete_item(self, request: Request, address: Address) -> Response:
         with self.lock:
-            drive, item = self.library.look_up(address)
+            drive, item = self.documents.look_up(address)
             self.check_match(request, item)
-            self.library.check_lock(drive.path_of(item))
+            self.documents.check_lock(drive.path_of(item))
             if item.parent is None:
                 raise invalid("The root cannot be deleted.")
-            self.library.delete(drive, item)
+            self.documents.delete(drive, item)
             return Response(status=204)

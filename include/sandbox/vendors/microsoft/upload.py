@@ -59,7 +59,7 @@ class Upload(Vendor):
 
     def snapshot(self) -> dict[str, Any]:
         with self.graph.lock:
-            return {"fragments": self._fragments, "open_sessions": len(self.graph.library.open_sessions())}
+            return {"fragments": self._fragments, "open_sessions": len(self.graph.documents.open_sessions())}
 
     def set_options(self, values: dict[str, Any]) -> None:
         chosen = {str(number): what for number, what in (values.get("fragments") or {}).items()}
@@ -94,16 +94,16 @@ class Upload(Vendor):
     def _check_credential(self, request: Request, subject: str) -> None:
         if self.options.refuse_authorization and "Authorization" in request.headers:
             raise Refusal(401, "unauthenticated", "The caller is not authenticated.")
-        self.graph.library.check_ticket(request.arg("tempauth") or "", subject)
+        self.graph.documents.check_ticket(request.arg("tempauth") or "", subject)
 
     def _session(self, request: Request) -> Session:
         guid = (request.arg("guid") or "").strip("'")
         self._check_credential(request, guid)
-        return self.graph.library.session(guid)
+        return self.graph.documents.session(guid)
 
     def _open(self, session: Session) -> None:
         """:raises Refusal: for a session that is finished, or ended while its caller waited for its turn."""
-        self.graph.library.session(session.guid)
+        self.graph.documents.session(session.guid)
         if session.finished is not None and self.options.finished_status != 200:
             raise failed(self.options.finished_status)
 
@@ -117,7 +117,7 @@ class Upload(Vendor):
         return self._guarded(request, lambda request, session: self._fragment(request, session, behaviour))
 
     def _fragment(self, request: Request, session: Session, behaviour: str) -> Response:
-        library = self.graph.library
+        library = self.graph.documents
         with session.content.turn:
             with self.graph.lock:
                 self._open(session)
@@ -174,8 +174,8 @@ class Upload(Vendor):
         return answer_json(status, {"expirationDateTime": ends, "nextExpectedRanges": ranges})
 
     def _commit(self, session: Session) -> Response:
-        item, new = self.graph.library.commit(session)
-        drive = self.graph.library.state.drives[session.drive]
+        item, new = self.graph.documents.commit(session)
+        drive = self.graph.documents.state.drives[session.drive]
         return answer_json(201 if new else 200, self.graph.resources.drive_item(drive, item))
 
     @route("GET", SESSION_PATH, operation="session_status")
@@ -205,7 +205,7 @@ class Upload(Vendor):
                 self._open(session)
                 if session.finished:
                     raise not_found()
-                self.graph.library.drop_session(session, "session_deleted")
+                self.graph.documents.drop_session(session, "session_deleted")
             return Response(status=204)
 
         return self._guarded(request, act)
@@ -218,7 +218,7 @@ class Upload(Vendor):
         try:
             with self.graph.lock:
                 self._check_credential(request, item_id)
-                for drive in self.graph.library.state.drives.values():
+                for drive in self.graph.documents.state.drives.values():
                     if item_id in drive.items:
                         return self.graph.download(drive.items[item_id])
                 raise not_found()
