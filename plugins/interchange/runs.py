@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from interchange.core.windows import Window, parse_moment
@@ -101,18 +101,21 @@ def lookback_window(
 
 def request_id(context: Mapping[str, Any]) -> str:
     """
-    Text that names one request to do the work: the run, and how often its task was cleared.
+    Text that names one request to do the work: the run, when it was started, and how often its task was cleared.
 
     It stays the same while Airflow retries a task, so that a retry goes on with what was begun. It changes
     when a person clears the task or a backfill reprocesses the run: they ask for the work anew. Clearing sets
     a task instance's ``max_tries`` to the number of tries made so far plus the task's ``retries``; a retry
-    leaves it alone.
+    leaves it alone. A run that was deleted and is made again bears the old id and counts from the start: its
+    start tells the two apart. (Airflow itself does this to a run it was about to reprocess when SQLite was locked.)
 
-    :return: like ``qualtrics_to_onedrive/scheduled__2026-11-01T00:00:00+00:00/c0``
+    :return: like ``qualtrics_to_onedrive/scheduled__2026-11-01T00:00:00+00:00/20261101T000001.123456/c0``
     """
     ti = context["ti"]
     retries = ti.task.retries or 0
-    return f"{ti.dag_id}/{ti.run_id}/c{max(ti.max_tries - retries, 0)}"
+    started: datetime | None = context["dag_run"].start_date
+    moment = started.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%f") if started else "-"
+    return f"{ti.dag_id}/{ti.run_id}/{moment}/c{max(ti.max_tries - retries, 0)}"
 
 
 def run_facts(context: Mapping[str, Any]) -> RunFacts:

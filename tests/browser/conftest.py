@@ -22,9 +22,14 @@ PATIENCE_MS = 90_000
 Shoot = Callable[[Page, str], None]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium."""
+    """
+    The system's Chromium.
+
+    For one module only: while Playwright runs, an event loop runs in this thread, and no later test could start
+    its own.
+    """
     program = find_browser()
     assert program is not None, HELP
     with sync_playwright() as playwright:
@@ -52,7 +57,7 @@ def shoot(shots: Path) -> Shoot:
     return take
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def session_cookies(browser: Browser, deployment: Deployment) -> Any:
     """What a browser keeps after somebody has logged in as admin."""
     context = browser.new_context(base_url=deployment.stack.url)

@@ -27,6 +27,7 @@ def day(text: str) -> datetime:
 class FakeDagRun:
     run_after: datetime = NOW
     logical_date: datetime | None = None
+    start_date: datetime | None = field(default_factory=lambda: day("2026-11-22T09:30:20.000250"))
 
 
 @dataclass
@@ -220,13 +221,18 @@ def test_lookback_ends_with_the_run_and_gives_way_to_a_person() -> None:
 
 
 def test_a_retry_is_the_same_request_and_a_clearing_another() -> None:
-    ti = FakeTaskInstance()
-    first = request_id({"ti": ti})
+    def asked(run: FakeDagRun | None = None, **facts: Any) -> str:
+        return request_id({"ti": FakeTaskInstance(**facts), "dag_run": run or FakeDagRun()})
 
-    assert first == "qualtrics_to_onedrive/scheduled__2026-11-01T00:00:00+00:00/c0"
-    assert request_id({"ti": FakeTaskInstance()}) == first, "a retry leaves max_tries alone"
+    first = asked()
+    assert first == ("qualtrics_to_onedrive/scheduled__2026-11-01T00:00:00+00:00/20261122T093020.000250/c0")
+    assert asked() == first, "a retry leaves max_tries alone"
     # Cleared after two tries: Airflow sets max_tries = try_number + retries.
-    assert request_id({"ti": FakeTaskInstance(max_tries=2 + 3)}).endswith("/c2")
-    assert request_id({"ti": FakeTaskInstance(max_tries=0, task=FakeTask(retries=None))}).endswith("/c0")
-    assert request_id({"ti": FakeTaskInstance(run_id="manual__x")}) != first
-    assert run_facts({"ti": ti}) == RunFacts(dag_id=ti.dag_id, run_id=ti.run_id, request=first)
+    assert asked(max_tries=2 + 3).endswith("/c2")
+    assert asked(max_tries=0, task=FakeTask(retries=None)).endswith("/c0")
+    assert asked(run_id="manual__x") != first
+    # Deleted and made again, it bears the same id and has not been cleared.
+    assert asked(FakeDagRun(start_date=day("2026-11-22T10:00"))) != first
+    ti = FakeTaskInstance()
+    facts = run_facts({"ti": ti, "dag_run": FakeDagRun()})
+    assert facts == RunFacts(dag_id=ti.dag_id, run_id=ti.run_id, request=first)

@@ -28,6 +28,9 @@ PARENT = """
 import os, signal, sys
 from pathlib import Path
 from tools.processes import Guarded
+# Ignored signals are inherited: from nohup, or from a shell that put the tests into the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 folder = Path(sys.argv[1])
 command = [sys.executable, sys.argv[2], folder / "pids", *sys.argv[3:]]
 guarded = Guarded("family", command, env=dict(os.environ), log=folder / "log", grace_s=1)
