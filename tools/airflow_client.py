@@ -33,10 +33,14 @@ class AirflowClient:
     One user's session with the API server.
 
     :param url: such as ``http://127.0.0.1:8080``.
+    :param check: raises if there is nothing to wait for any more; asked while waiting.
     """
 
-    def __init__(self, url: str, *, user: str, password: str) -> None:
+    def __init__(
+        self, url: str, *, user: str, password: str, check: Callable[[], None] = lambda: None
+    ) -> None:
         self.url = url
+        self._check = check
         self._login = {"username": user, "password": password}
         # Not the user's proxies: the server runs on this machine.
         self._http = httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT_S, trust_env=False)
@@ -136,7 +140,9 @@ class AirflowClient:
                 raise AirflowError("\n".join(f"{name}:\n{trace}" for name, trace in errors.items()))
             return wanted <= set(self.dag_ids())
 
-        _wait_until(all_there, timeout_s, lambda: f"DAGs not read: {sorted(wanted - set(self.dag_ids()))}")
+        self._wait_until(
+            all_there, timeout_s, lambda: f"DAGs not read: {sorted(wanted - set(self.dag_ids()))}"
+        )
 
     def unpause(self, dag_id: str) -> None:
         """Let runs of this DAG start."""
@@ -192,7 +198,7 @@ class AirflowClient:
             states = {name_of(task): task["state"] for task in self.task_instances(dag_id, run_id)}
             return f"{dag_id} {run_id} is {last['state']}, its tasks: {states}"
 
-        _wait_until(finished, timeout_s, unfinished)
+        self._wait_until(finished, timeout_s, unfinished)
         return last
 
     def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
@@ -249,7 +255,7 @@ class AirflowClient:
                 return False
             return True
 
-        _wait_until(accepted, 180.0, lambda: str(trouble[-1]))
+        self._wait_until(accepted, 180.0, lambda: str(trouble[-1]))
         return int(created["id"])
 
     def backfills(self, dag_id: str) -> list[Json]:
@@ -265,10 +271,20 @@ class AirflowClient:
             last.update(self.request("GET", f"/backfills/{backfill_id}"))
             return last["completed_at"] is not None
 
-        _wait_until(
+        self._wait_until(
             complete, timeout_s, lambda: f"backfill {backfill_id} of {last['dag_id']} is not complete"
         )
         return last
+
+    def _wait_until(
+        self, condition: Callable[[], bool], timeout_s: float, describe: Callable[[], str]
+    ) -> None:
+        give_up_at = time.monotonic() + timeout_s
+        while not condition():
+            self._check()
+            if time.monotonic() > give_up_at:
+                raise AirflowError(f"after {timeout_s:g} s: {describe()}")
+            time.sleep(POLL_S)
 
 
 def name_of(task: Mapping[str, Any]) -> str:
@@ -280,11 +296,3 @@ def name_of(task: Mapping[str, Any]) -> str:
 def _log_line(entry: Mapping[str, Any]) -> str:
     details = [f"{key}={value}" for key, value in entry.items() if key not in ("event", "timestamp")]
     return " ".join([str(entry.get("timestamp") or "-"), str(entry.get("event", "")), *details])
-
-
-def _wait_until(condition: Callable[[], bool], timeout_s: float, describe: Callable[[], str]) -> None:
-    give_up_at = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > give_up_at:
-            raise AirflowError(f"after {timeout_s:g} s: {describe()}")
-        time.sleep(POLL_S)

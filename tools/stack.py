@@ -113,7 +113,7 @@ class AirflowStack:
     def client(self) -> AirflowClient:
         """The REST API as user "admin"."""
         if self._client is None:
-            self._client = AirflowClient(self.url, user="admin", password="admin")
+            self._client = AirflowClient(self.url, user="admin", password="admin", check=self.check)
         return self._client
 
     def start(self, *, timeout_s: float = START_TIMEOUT_S) -> None:

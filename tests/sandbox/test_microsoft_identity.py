@@ -9,6 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -212,6 +213,13 @@ class TestMsal:
             application(microsoft, DEFAULT_SECRET).acquire_token_for_client([SCOPE])
 
 
+@dataclass(frozen=True)
+class Moment:
+    """So many seconds after the assertion is made."""
+
+    after_s: float
+
+
 def assertion(
     microsoft: Sandbox,
     issued: Issued,
@@ -223,6 +231,7 @@ def assertion(
 ) -> str:
     """As MSAL makes it, except for what a test wants otherwise; a claim of None is left out."""
     now = time.time()
+    claims = {name: now + c.after_s if isinstance(c, Moment) else c for name, c in claims.items()}
     named = base64.urlsafe_b64encode(thumbprint(issued, "sha256")).decode()
     payload = {
         "aud": f"{microsoft.url('identity')}/{DEFAULT_TENANT}/oauth2/v2.0/token",
@@ -287,9 +296,9 @@ class TestByHand:
             ({"iss": "another"}, 401, 700027),
             ({"sub": "another"}, 401, 700027),
             ({"algorithm": "RS512"}, 401, 700027),
-            ({"exp": time.time() - 1}, 401, 700024),
-            ({"exp": time.time() + 7200}, 401, 700024),
-            ({"nbf": time.time() + 3600}, 401, 700024),
+            ({"exp": Moment(-1)}, 401, 700024),
+            ({"exp": Moment(7200)}, 401, 700024),
+            ({"nbf": Moment(3600)}, 401, 700024),
             ({"exp": None}, 400, 50027),
             ({"exp": "soon"}, 400, 50027),
             ({"header": {"typ": "text"}}, 401, 700027),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -154,3 +155,20 @@ def test_a_run_that_takes_too_long_is_reported_with_its_tasks(
     server.answers["GET /api/v2/dags/d/dagRuns/r/taskInstances"] = [(200, {"task_instances": tasks})]
     with pytest.raises(AirflowError, match=r"d r is running, its tasks: {'a': 'success', 'b\[2\]': None}"):
         client.wait_run("d", "r", timeout_s=0.3)
+
+
+def test_a_wait_ends_at_once_when_airflow_itself_has_ended(server: Playback) -> None:
+    server.answers["GET /api/v2/dags/d/dagRuns/r"] = [(200, {"state": "queued"})]
+
+    def check() -> None:
+        raise RuntimeError("scheduler has ended with exit code 1")
+
+    with (
+        closing(
+            AirflowClient(
+                f"http://{LOCALHOST}:{server.server_port}", user="admin", password="admin", check=check
+            )
+        ) as client,
+        pytest.raises(RuntimeError, match="scheduler has ended"),
+    ):
+        client.wait_run("d", "r", timeout_s=60)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -76,7 +77,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         if file.exists():
             found = json.loads(file.read_text())
             for pid in found.values() if isinstance(found, dict) else [found]:
-                if psutil.pid_exists(pid):
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
 
