@@ -44,11 +44,14 @@ def running_vendors() -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowStack]:
     """API server, scheduler, DAG processor and triggerer, all healthy; passwords are the users' names."""
+    from tests.deployment import DAILY, write_settings
     from tools.stack import AirflowStack
 
     home = tmp_path_factory.mktemp("airflow")
     config = home / "config"
     config.mkdir()
+    # Before Airflow parses the DAG: the trigger form offers what the file names at that moment.
+    write_settings(config, DAILY)
     settings = {**SETTINGS, "INTERCHANGE_CONFIG_DIR": str(config)}
     with AirflowStack(home, dags_folder=ROOT / "dags", users=USERS, settings=settings) as stack:
         yield stack

@@ -70,6 +70,13 @@ def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = PATIE
     return found
 
 
+def write_settings(config: Path, *exports: Json) -> None:
+    """The workflow's settings file, replaced in one step."""
+    draft = config / "draft"
+    draft.write_text(yaml.safe_dump({"exports": list(exports)}))
+    draft.replace(config / f"{DAG_ID}.yaml")
+
+
 class Deployment:
     """
     :param config: the folder of the settings files.
@@ -149,9 +156,18 @@ class Deployment:
 
     def set_exports(self, *exports: Json) -> None:
         """Write the settings file; the next plan reads it."""
-        draft = self._config / "draft"
-        draft.write_text(yaml.safe_dump({"exports": list(exports)}))
-        draft.replace(self._config / f"{DAG_ID}.yaml")
+        write_settings(self._config, *exports)
+
+    def offer_exports(self, *exports: Json) -> None:
+        """Write the settings file, and wait until the trigger form offers what is in it, since Airflow has read it."""
+        self.set_exports(*exports)
+        names = [entry["name"] for entry in exports]
+
+        def offered() -> bool:
+            params = self.client.request("GET", f"/dags/{DAG_ID}/details")["params"]
+            return bool(params["exports"]["schema"]["examples"] == names)
+
+        wait_until(offered, f"the form does not offer {names}")
 
     def restore_connections(self) -> None:
         """All connections as they lead to the vendors."""

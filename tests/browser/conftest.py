@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from tests.deployment import Deployment
+from tests.deployment import DAILY, Deployment
 from tools.browser import HELP, find_browser
 
 # The tests' own pages only, on this machine: nothing to protect from, nothing to fetch in the background.
@@ -83,6 +83,7 @@ def page(
 ) -> Iterator[Page]:
     """A page of Airflow's for admin; leaves a picture of where the test ended."""
     deployment.calm_vendors()
+    deployment.offer_exports(DAILY)
     context = browser.new_context(
         viewport=SIZE, base_url=deployment.stack.url, timezone_id="UTC", storage_state=session_cookies
     )

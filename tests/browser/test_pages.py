@@ -16,8 +16,7 @@ from tests.browser.conftest import PATIENCE_MS, Shoot
 from tests.deployment import DAG_ID, DAY, Deployment, file_name, text
 
 # The first test of a session also starts Airflow.
-# One of these has failed once for reasons not understood yet, so they run with `make faults`.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.campaign]
+pytestmark = pytest.mark.timeout(900)
 API_TOKEN = "sandbox-qualtrics-token-0001"
 
 
