@@ -19,6 +19,13 @@ ONEDRIVE_CLIENT = "sandbox-onedrive-client"
 TENANT = "contoso.example"
 MODO_DIRECTORY_TOKEN = "sandbox-modo-directory-token-0001"
 MODO_CHANNEL_TOKEN = "sandbox-modo-channel-token-0001"
+# Application id and REST key of each Knack application, by its name.
+KNACK_APPS = {
+    "data-tracker": ("5c9a3f1be4b0a1000000da7a", "sandbox-knack-key-0001"),
+    "signs-markings": ("5c9a3f1be4b0a10000005195", "sandbox-knack-key-0002"),
+}
+KNACK_CONNECTIONS = {"data-tracker": "knack_default", "signs-markings": "knack_signs_markings"}
+ESB_API_KEY = "sandbox-esb-api-key-0001"
 
 Connections = dict[str, dict[str, Any]]
 
@@ -58,6 +65,28 @@ def connections(sandbox: Sandbox) -> Connections:
             "host": sandbox.url("modo"),
             "extra": {"directory_token": MODO_DIRECTORY_TOKEN, "channel_token": MODO_CHANNEL_TOKEN},
         }
+    if "knack" in sandbox.vendors:
+        for app, (app_id, api_key) in KNACK_APPS.items():
+            made[KNACK_CONNECTIONS[app]] = {
+                "conn_type": "knack",
+                "host": sandbox.url("knack"),
+                "login": app_id,
+                "password": api_key,
+                "extra": {},
+            }
+    if "esb" in sandbox.vendors:
+        issued = sandbox.authority.client("esb")
+        made["esb_default"] = {
+            "conn_type": "esb",
+            "host": f"{sandbox.url('esb')}/csr",
+            "extra": {
+                "client_certificate": str(issued.certificate),
+                "client_key": str(issued.key),
+                "api_key": ESB_API_KEY,
+            },
+        }
+    if "alerts" in sandbox.vendors:
+        made["alerts_default"] = {"conn_type": "http", "host": f"{sandbox.url('alerts')}/hook", "extra": {}}
     for fields in made.values():
         # It stands in the URL as well; without it, the Test button of Airflow's page refuses (see provider_info).
         fields["port"] = urlsplit(fields["host"]).port

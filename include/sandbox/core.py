@@ -43,6 +43,8 @@ SECRET_QUERY = frozenset(
 
 UNKNOWN = "unknown"
 """The operation of a request that no route matches."""
+HANDSHAKE = "handshake"
+"""In the request journal: a connection that came to no request, because TLS failed."""
 
 
 class Clock:
@@ -277,12 +279,19 @@ class Sandbox:
             (self.host, self._ports.get(name, 0)),
             lambda request, connection: self._answer(vendor, request, connection),
             self._tls_context(vendor) if vendor.tls else None,
+            lambda reason: self._note_refused(name, reason),
         )
         self._ports[name] = server.server_address[1]
         self._servers[name] = server
         threading.Thread(
             target=server.serve_forever, kwargs={"poll_interval": 0.05}, name=f"sandbox-{name}", daemon=True
         ).start()
+
+    def _note_refused(self, name: str, reason: str) -> None:
+        """A connection without TLS, such as one without the certificate that the vendor asks for, made no request."""
+        self.requests.add(
+            vendor=name, operation=HANDSHAKE, method=None, path=None, status=None, reason=reason
+        )
 
     def _tls_context(self, vendor: Vendor) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -265,6 +265,9 @@ class Connection(BaseHTTPRequestHandler):
     def handle(self) -> None:
         try:
             super().handle()
+        except ssl.SSLError as exc:
+            self.close_connection = True
+            self.server.refused(str(exc.reason))
         except OSError:
             # The client went away or a fault cut the line: what happened is in the journal.
             self.close_connection = True
@@ -390,8 +393,13 @@ class Server(ThreadingHTTPServer):
         address: tuple[str, int],
         dispatch: Callable[[Request, Connection], None],
         tls_context: ssl.SSLContext | None,
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """
+        :param refused: told why a connection ended without TLS: a handshake that failed.
+        """
         self.dispatch = dispatch
+        self.refused = refused
         self.tls = tls_context is not None
         self._tls_context = tls_context
         self.connections: set[Connection] = set()

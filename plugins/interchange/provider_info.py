@@ -93,6 +93,49 @@ def get_provider_info() -> dict[str, Any]:
                     "ca_bundle": _CA_BUNDLE,
                 },
             },
+            {
+                "connection-type": "knack",
+                "hook-class-name": "interchange.hooks.knack.KnackHook",
+                "hook-name": "Knack",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema"],
+                    "relabeling": {
+                        "host": "Base URL",
+                        "port": "Port",
+                        "login": "Application id",
+                        "password": "REST API key",
+                    },
+                    "placeholders": {"host": "https://api.knack.com", "port": _PORT},
+                },
+                "conn-fields": {"ca_bundle": _CA_BUNDLE},
+            },
+            {
+                "connection-type": "esb",
+                "hook-class-name": "interchange.hooks.esb.EsbHook",
+                "hook-name": "Enterprise Service Bus",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "login"],
+                    "relabeling": {
+                        "host": "Endpoint URL",
+                        "port": "Port",
+                        "password": "Passphrase of the client key",
+                    },
+                    "placeholders": {"host": "https://bus.example.gov/csr", "port": _PORT},
+                },
+                "conn-fields": {
+                    "client_certificate": _text("Client certificate", "PEM text, or the path of a PEM file"),
+                    "client_key": _secret("Client key", "PEM text, or the path of a PEM file"),
+                    "api_key": _secret("API key", "Instead of a client certificate, or besides it"),
+                    "api_key_header": _text("API key header", "X-API-Key unless given"),
+                    "soap_action": _text("SOAPAction", "Sent in quotes, if given"),
+                    "timeout_s": _text("Time-out", "Seconds to wait for an answer; 30 unless given"),
+                    "fault_means": _text(
+                        "A fault means",
+                        "rejected (the bus did not take the message) unless given; unknown: it may have taken it",
+                    ),
+                    "ca_bundle": _CA_BUNDLE,
+                },
+            },
         ],
         "extra-links": [
             "interchange.operators.links.StoredFileLink",

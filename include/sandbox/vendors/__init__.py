@@ -13,6 +13,9 @@ VENDORS = {
     "graph": "include.sandbox.vendors.microsoft:Graph",
     "upload": "include.sandbox.vendors.microsoft:Upload",
     "modo": "include.sandbox.vendors.modo:Modo",
+    "knack": "include.sandbox.vendors.knack:Knack",
+    "esb": "include.sandbox.vendors.esb:Esb",
+    "alerts": "include.sandbox.vendors.alerts:Alerts",
 }
 
 

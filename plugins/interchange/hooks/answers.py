@@ -5,6 +5,7 @@ What came back, or did not: bodies read with a bound, and failures of the line t
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC
@@ -15,6 +16,10 @@ import urllib3.exceptions
 from interchange.errors import OutcomeUnknown, Refused, RemoteError, Unavailable
 
 LARGEST_ANSWER = 8 << 20
+# TLS alerts with which a server ends a handshake because of the client's certificate (RFC 8446 §6.2).
+_OUR_CERTIFICATE = re.compile(
+    r"ALERT_(BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)"
+)
 CHUNK = 1 << 20
 
 
@@ -66,18 +71,20 @@ def parse_retry_after(value: str | None, *, now: Callable[[], float] = time.time
     return max(0.0, moment.timestamp() - now())
 
 
-def read_all(response: requests.Response, operation: str, repeatable: bool) -> None:
-    """Read a small answer into ``response.content``."""
+def read_all(
+    response: requests.Response, operation: str, repeatable: bool, largest: int = LARGEST_ANSWER
+) -> None:
+    """Read a small answer into ``response.content``; ``largest`` is how many bytes it may have."""
     parts: list[bytes] = []
     size = 0
     try:
         for piece in response.iter_content(1 << 16):
             size += len(piece)
-            if size > LARGEST_ANSWER:
+            if size > largest:
                 kind = Refused if repeatable else OutcomeUnknown
                 raise kind(
                     operation,
-                    f"the answer is larger than {LARGEST_ANSWER} bytes",
+                    f"the answer is larger than {largest} bytes",
                     status=response.status_code,
                 )
             parts.append(piece)
@@ -92,6 +99,9 @@ def network_error(operation: str, exc: requests.RequestException, repeatable: bo
     reason = getattr(exc.args[0], "reason", None) if exc.args else None
     if isinstance(exc, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(exc):
         return Refused(operation, "the server's certificate is not trusted: check host and extra 'ca_bundle'")
+    if _OUR_CERTIFICATE.search(str(exc)):
+        # The handshake never ended, so no request was read.
+        return Refused(operation, "the server does not accept our client certificate, or wants one")
     if isinstance(exc, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or isinstance(
         reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     ):

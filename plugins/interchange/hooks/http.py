@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import tenacity
@@ -40,6 +40,7 @@ from interchange.errors import (
     Unavailable,
 )
 from interchange.hooks.answers import (
+    LARGEST_ANSWER,
     Download,
     network_error,
     parse_retry_after,
@@ -158,6 +159,10 @@ class VendorHook(HttpHook):
         """The vendor's own code in an error's JSON; never its message, which may quote data."""
         return ""
 
+    def error_text(self, text: str) -> str:
+        """A code of ours for an error's plain text, where its wording is known; never the text itself."""
+        return ""
+
     def request_id_of(self, response: requests.Response) -> str | None:
         """The vendor's own id of a call, from the answer's headers."""
         return None
@@ -165,6 +170,13 @@ class VendorHook(HttpHook):
     def request_id_in(self, payload: Any) -> str | None:
         """The same, from an error's JSON."""
         return None
+
+    def asks_to_wait(self, response: requests.Response) -> float | None:
+        """How many seconds an answer asks us to wait; None where it does not say."""
+        return parse_retry_after(response.headers.get("Retry-After"))
+
+    def saw(self, response: requests.Response) -> None:
+        """Told of every answer, whatever its status: for vendors that tell of their limits in each."""
 
     # Connection and session
 
@@ -207,6 +219,10 @@ class VendorHook(HttpHook):
             raise SettingsError(f"connection {self.http_conn_id}: the port in host is no number") from None
         # A port in the URL counts; the usual one is left out, as vendors do in the addresses they give.
         if own_port is not None or (host.scheme == "https" and connection.port == 443):
+            connection.port = None
+        elif connection.port and host.path:
+            # The provider puts it at the end, behind the path.
+            connection.host = urlunsplit(host._replace(netloc=f"{host.netloc}:{connection.port}"))
             connection.port = None
         super()._set_base_url(connection)
 
@@ -264,10 +280,11 @@ class VendorHook(HttpHook):
         expected: tuple[int, ...] = (200, 201, 202, 204),
         headers: Mapping[str, str] | None = None,
         timeout_s: float = READ_TIMEOUT_S,
+        largest: int = LARGEST_ANSWER,
         **body: Any,
     ) -> requests.Response:
         """
-        Make one call and return its answer, wholly read (at most 8 MiB).
+        Make one call and return its answer, wholly read (at most ``largest`` bytes; 8 MiB unless given).
 
         :param operation: our name of the call, for logs, errors and rate limits.
         :param url: a path under the base URL, or an absolute URL.
@@ -284,7 +301,7 @@ class VendorHook(HttpHook):
             with self._attempt(
                 operation, method, url, repeatable, authorized, expected, dict(headers or {}), timeout_s, body
             ) as response:
-                read_all(response, operation, repeatable)
+                read_all(response, operation, repeatable, largest)
                 return response
 
         return self._retried(attempt)
@@ -380,6 +397,7 @@ class VendorHook(HttpHook):
             )
         except requests.RequestException as exc:
             raise network_error(operation, exc, repeatable) from without_address(exc)
+        self.saw(response)
         request_id = self.request_id_of(response)
         self.log.info(
             "%s: HTTP %s in %.2f s%s",
@@ -414,7 +432,7 @@ class VendorHook(HttpHook):
         code, request_id = self._told(operation, response, repeatable)
         facts: dict[str, Any] = {"status": status, "request_id": request_id, "code": code}
         named = f" ({code})" if code else ""
-        retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
+        retry_after_s = self.asks_to_wait(response)
         if self._limiter is not None and retry_after_s and status in (429, 503):
             # Whoever goes on regardless prolongs the block, for all of this deployment.
             for bucket in {limit.bucket for limit in self.limits_of(operation)}:
@@ -465,7 +483,10 @@ class VendorHook(HttpHook):
         request_id = self.request_id_of(response)
         try:
             read_all(response, operation, True)
-            payload = response.json()
+            try:
+                payload = response.json()
+            except ValueError:
+                return self.error_text(response.text[:200]), request_id
             return self.error_code(payload)[:120], request_id or self.request_id_in(payload)
         except Unavailable:
             if repeatable:

@@ -12,7 +12,9 @@ import yaml
 from interchange.errors import SettingsError
 
 CONFIG_DIR_VARIABLE = "INTERCHANGE_CONFIG_DIR"
+TEMPLATES_DIR_VARIABLE = "INTERCHANGE_TEMPLATES_DIR"
 _FOLDER = Path("include", "config")
+_TEMPLATES = Path("include", "templates")
 
 # The parser in C reads a file ten times faster; it is missing in some builds of PyYAML.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -44,12 +46,21 @@ def config_dir() -> Path:
     ``plugins`` folder this package is in, in ``AIRFLOW_HOME``, or in the working directory: the first that
     exists.
     """
-    if named := os.environ.get(CONFIG_DIR_VARIABLE):
+    return _folder(CONFIG_DIR_VARIABLE, _FOLDER)
+
+
+def templates_dir() -> Path:
+    """The folder with the templates of messages: ``INTERCHANGE_TEMPLATES_DIR``, else ``include/templates`` likewise."""
+    return _folder(TEMPLATES_DIR_VARIABLE, _TEMPLATES)
+
+
+def _folder(variable: str, usual: Path) -> Path:
+    if named := os.environ.get(variable):
         return Path(named)
-    candidates = [Path(__file__).resolve().parents[3] / _FOLDER]
+    candidates = [Path(__file__).resolve().parents[3] / usual]
     if home := os.environ.get("AIRFLOW_HOME"):
-        candidates.append(Path(home) / _FOLDER)
-    candidates.append(Path.cwd() / _FOLDER)
+        candidates.append(Path(home) / usual)
+    candidates.append(Path.cwd() / usual)
     return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
 

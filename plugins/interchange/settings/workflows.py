@@ -27,5 +27,9 @@ WORKFLOWS: Mapping[str, Workflow] = {
     "qualtrics_to_onedrive": Workflow(
         module="interchange.settings.qualtrics_to_onedrive", schedule="0 * * * *", names_under="exports"
     ),
+    # A minute after the full five: the city's own cadence, out of step with everything that runs on the hour.
+    "knack_to_esb": Workflow(
+        module="interchange.settings.knack_to_esb", schedule="1-59/5 * * * *", names_under="apps"
+    ),
     "interchange_doctor": Workflow(module=None, schedule="30 5 * * *"),
 }
