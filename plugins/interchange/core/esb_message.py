@@ -99,7 +99,10 @@ def _parse(path: Path) -> Any:
         resolve_entities=False, no_network=True, remove_comments=True, remove_blank_text=True
     )
     try:
-        return etree.fromstring(path.read_bytes(), parser)
+        content = path.read_bytes()
+        if b"<!DOCTYPE" in content:
+            raise SettingsError(f"{path}: has a document type, which no message may have")
+        return etree.fromstring(content, parser)
     except etree.XMLSyntaxError as exc:
         raise SettingsError(f"{path}, line {exc.lineno}: is no XML") from None
     except OSError as exc:
