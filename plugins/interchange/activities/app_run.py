@@ -52,6 +52,8 @@ DAG_ID = "knack_to_esb"
 MESSAGE = "message"
 # The field in the ledger of a message that the bus itself refuses, whatever the record says.
 POISON_FIELD = "message"
+# Requests that the status of one activity takes: a look and a write.
+COST = 2
 # More others than any number of attempts asks for need not be counted.
 ENOUGH_OTHERS = 100
 
@@ -194,6 +196,8 @@ class AppRun:
         :raises Refused: a person must act, or there are new messages of unknown outcome to be settled.
         """
         self._left = limit
+        # What a killed process left counts as unknown from the moment its claim has run out.
+        self._ledger.expire_claims()
         lanes = [Lane(rest=deque(request.activities)) for request in plan.service_requests]
         with ExitStack() as stack:
             workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
@@ -260,6 +264,8 @@ class AppRun:
                 continue
             if not rest:
                 lane.failures = effect.attempts
+                if effect.state is State.UNKNOWN and not self._may_resend(effect.ref):
+                    lane.held_by = Outcome.UNKNOWN
             rest.append(activity)
         lane.rest = rest
 
@@ -298,7 +304,7 @@ class AppRun:
             self._stop(exc)
             return False
         left = worker.knack.allowance
-        if left is not None and left.remaining <= self._app.daily_reserve:
+        if left is not None and left.remaining < self._app.daily_reserve + COST:
             self._stop(
                 Refused(
                     "knack.allowance",
@@ -324,7 +330,7 @@ class AppRun:
 
         While it is not, a run costs it very few messages.
         """
-        by_record = {lane.rest[0].record_id: lane for lane in lanes if lane.rest}
+        by_record = {lane.rest[0].record_id: lane for lane in lanes if lane.rest and lane.held_by is None}
         heads = [
             Head(record_id=record_id, number=lane.rest[0].number or 0, failures=lane.failures)
             for record_id, lane in by_record.items()

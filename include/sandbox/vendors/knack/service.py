@@ -53,6 +53,8 @@ class Knack(Vendor):
 
         unknown_rule: str = "ignore"
         """ignore, or refuse (400): a filter's rule with an unknown field or operator."""
+        forgotten_operators: tuple[str, ...] = ()
+        """Operators that it does not know any more; see ``unknown_rule``."""
         announce_extra: int = 0
         """``total_records`` promises so many records more than there are."""
         line_break: str = "<br />"
@@ -205,6 +207,8 @@ class Knack(Vendor):
         if (text := request.arg("filters")) is not None:
             try:
                 match, rules = rules_of(text)
+                forgotten = self.options.forgotten_operators
+                rules = [{} if rule.get("operator") in forgotten else rule for rule in rules]
                 now = self.now().astimezone(zoneinfo.ZoneInfo(app.zone))
                 strict = self.options.unknown_rule == "refuse"
                 records = [

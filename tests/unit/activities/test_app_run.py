@@ -1,0 +1,500 @@
+"""Each message once, in order, whatever goes wrong; and the status behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.sandbox.vendors.knack.seeds import field_key, record_id
+from interchange.errors import Busy, InterchangeError, Refused, SettingsError, Unavailable
+from interchange.ledger import State
+from tests.unit.activities.conftest import NAME, World
+from tests.unit.vendors import Connections, arm, calls
+
+READY, SENT, IGNORED = "READY_TO_SEND", "SENT", "DO_NOT_SEND"
+
+
+@pytest.fixture(autouse=True)
+def _short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERCHANGE_READ_TIMEOUT_S", "0.5")
+
+
+def failing(run: Callable[[], Any], *kinds: type[InterchangeError]) -> str:
+    with pytest.raises(kinds or InterchangeError) as caught:
+        run()
+    return str(caught.value)
+
+
+def posts(world: World) -> int:
+    return len(calls(world.sandbox, "submit"))
+
+
+# The way it should go
+
+
+def test_everything_that_is_ready_arrives_in_order_and_is_marked(world: World) -> None:
+    world.has(
+        {"number": 10, "sr": "A"},
+        {"number": 9, "sr": "A"},
+        {"number": 11, "sr": "A", "activity": "Other"},
+        {"number": 12, "sr": "B"},
+        {"number": 13, "sr": "B", "status": SENT},
+    )
+    summary = world.run()
+    assert (summary.ready, summary.sent, summary.ignored, summary.waiting) == (4, 3, 1, 0)
+    assert [n for n in world.accepted() if n in (9, 10)] == [9, 10]
+    assert sorted(world.accepted()) == [9, 10, 12]
+    assert [world.status(n) for n in (9, 10, 11, 12)] == [SENT, SENT, IGNORED, SENT]
+    receipt = world.effect(9).receipt or {}
+    assert (receipt["service_request"], receipt["number"], receipt["code"]) == ("A", 9, "IDENASSE")
+    assert receipt["sha256"] == world.bus.messages[0].sha256
+
+
+def test_running_again_does_nothing(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    world.run()
+    before = world.sandbox.effects.entries()
+    assert world.run().ready == 0
+    assert world.sandbox.effects.entries() == before
+
+
+def test_a_limit_leaves_the_rest_for_the_next_run(world: World) -> None:
+    world.has(*({"number": n, "sr": f"S{n % 2}"} for n in range(1, 8)))
+    summary = world.run(limit=3)
+    assert (summary.sent, summary.waiting) == (3, 4)
+    world.run()
+    assert [n for n in world.accepted() if n % 2] == [1, 3, 5, 7]
+    assert [n for n in world.accepted() if not n % 2] == [2, 4, 6]
+
+
+def test_service_requests_go_side_by_side_but_never_two_activities_of_one(world: World) -> None:
+    world.has(*({"number": n, "sr": f"S{n % 3}"} for n in range(1, 16)))
+    running: list[str] = []
+    most: dict[str, int] = {"all": 0, "one": 0}
+    lock, submit = threading.Lock(), world.bus._submit
+
+    def watched(request: Any, content: bytes) -> Any:
+        sr = content.decode().partition("<sr_number>")[2][:2]
+        with lock:
+            running.append(sr)
+            most["all"] = max(most["all"], len(running))
+            most["one"] = max(most["one"], running.count(sr))
+        world.bus.lock.release()
+        threading.Event().wait(0.03)
+        world.bus.lock.acquire()
+        answer = submit(request, content)
+        with lock:
+            running.remove(sr)
+        return answer
+
+    world.bus._submit = watched
+    try:
+        world.run(parallel=3)
+    finally:
+        del world.bus._submit
+    assert most == {"all": 3, "one": 1}
+    for rest in range(3):
+        mine = [n for n in world.accepted() if n % 3 == rest]
+        assert mine == sorted(mine)
+
+
+def test_two_runs_of_one_app_do_not_go_together(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    name = f"knack_to_esb/app/{NAME}"
+    with (
+        world.ledger.hold(name, lease_s=30),
+        pytest.raises(Busy),
+        world.work()._ledger.hold(name, lease_s=30),
+    ):
+        world.run()
+    assert world.accepted() == []
+
+
+# One that cannot go
+
+
+def test_one_that_is_set_aside_holds_back_its_own_service_request_only(world: World) -> None:
+    world.has(
+        {"number": 1, "sr": "A", "activity": "Never heard of"},
+        {"number": 2, "sr": "A"},
+        {"number": 3, "sr": "A", "activity": "Other"},
+        {"number": 4, "sr": "B"},
+    )
+    summary = world.run()
+    assert (summary.sent, summary.quarantined, summary.held, summary.ignored) == (1, 1, 1, 1)
+    assert world.accepted() == [4]
+    effect = world.effect(1)
+    assert (effect.state, effect.field) == (State.QUARANTINED, field_key(NAME, "activity"))
+    assert [world.status(n) for n in (1, 2, 3, 4)] == [READY, READY, IGNORED, SENT]
+    assert world.run().quarantined == 1
+
+
+def test_correcting_the_record_lets_it_go(world: World) -> None:
+    world.has({"number": 1, "sr": "A", "details": "\x0b"}, {"number": 2, "sr": "A"})
+    world.run()
+    assert world.accepted() == []
+    world.edit(1, details="fine")
+    world.run()
+    assert world.accepted() == [1, 2]
+    assert any("corrected" in (event.reason or "") for event in world.ledger.events(world.ref(1)))
+
+
+def test_so_does_adding_the_name_to_the_settings(world: World) -> None:
+    world.has({"number": 1, "sr": "A", "activity": "New Activity"})
+    world.run()
+    world.run(activity_codes={"New Activity": "NEWACT01"})
+    assert world.accepted() == [1]
+
+
+def test_and_so_does_a_person(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    world.bus.set_options({"poisonous": (record_id(NAME, 1),)})
+    world.has({"number": 2, "sr": "B"}, {"number": 3, "sr": "B"}, {"number": 4, "sr": "B"})
+    world.run(poison={"attempts": 2, "after_minutes": 0})
+    world.run(poison={"attempts": 2, "after_minutes": 0})
+    assert world.effect(1).state is State.QUARANTINED
+    world.bus.set_options({"poisonous": ()})
+    assert world.run().quarantined == 1
+    world.ledger.replay(world.ref(1), by="a person", reason="the bus was mended")
+    world.run()
+    assert world.accepted()[-1] == 1
+
+
+# Poisonous or temporary
+
+
+def test_poison_is_set_aside_by_evidence_and_everything_else_passes(world: World) -> None:
+    world.bus.set_options({"poisonous": (record_id(NAME, 1),)})
+    poison = {"attempts": 3, "after_minutes": 0}
+    for number in range(4):
+        world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "A"})
+        world.has({"number": 10 + number, "sr": "B"}, {"number": 20 + number, "sr": "C"})
+        summary = world.run(poison=poison)
+        if number < 2:
+            assert summary.waiting == 2
+            assert world.effect(1).state is State.PLANNED
+    effect = world.effect(1)
+    assert (effect.state, effect.field) == (State.QUARANTINED, "message")
+    assert "refused it 3 times" in (effect.reason or "")
+    assert summary.held == 1
+    assert sorted(world.accepted()) == [10, 11, 12, 13, 20, 21, 22, 23]
+    assert world.status(1) == READY
+
+
+def test_many_poisonous_heads_do_not_starve_the_rest(world: World) -> None:
+    world.has(
+        *({"number": n, "sr": f"P{n}"} for n in range(1, 6)),
+        *({"number": n, "sr": f"G{n}"} for n in range(10, 14)),
+    )
+    world.bus.set_options({"poisonous": tuple(record_id(NAME, n) for n in range(1, 6))})
+    for _ in range(4):
+        try:
+            world.run(outage_after=3)
+        except Unavailable:
+            continue
+    assert sorted(world.accepted()) == [10, 11, 12, 13]
+
+
+def test_during_an_outage_nothing_is_set_aside_and_nothing_hammered(world: World) -> None:
+    world.has(*({"number": n, "sr": f"S{n % 10}"} for n in range(1, 31)))
+    world.bus.set_options({"fault_next": -1})
+    for _ in range(4):
+        words = failing(lambda: world.run(poison={"attempts": 2, "after_minutes": 0}), Unavailable)
+        assert "3 messages in a row" in words
+    assert posts(world) == 12
+    assert world.ledger.list(state=State.QUARANTINED) == []
+    assert world.accepted() == []
+    world.bus.set_options({"fault_next": 0})
+    world.run()
+    assert len(world.accepted()) == 30
+    for rest in range(10):
+        mine = [n for n in world.accepted() if n % 10 == rest]
+        assert mine == sorted(mine)
+
+
+def test_a_gateway_without_a_bus_costs_no_message(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    arm(world.sandbox, "esb", "refuse", seconds=60)
+    failing(world.run, Unavailable)
+    assert posts(world) == 0
+    assert world.effect(1).attempts == 0
+
+
+@pytest.mark.parametrize("options", [{"forbidden": 403}, {"forbidden": 401}, {"api_key": "another-key-0001"}])
+def test_a_bus_that_does_not_let_us_in_stops_the_run_for_a_person(
+    world: World, options: dict[str, Any]
+) -> None:
+    world.has({"number": 1, "sr": "A"})
+    world.bus.set_options(options)
+    assert "esb_default" in failing(world.run, Refused)
+    assert (world.accepted(), world.effect(1).state) == ([], State.PLANNED)
+
+
+def test_a_bus_that_cannot_prove_who_it_is_gets_nothing(world: World, airflow: Connections) -> None:
+    world.has({"number": 1, "sr": "A"})
+    airflow.change("esb_default", extra={"ca_bundle": None})
+    assert "certificate is not trusted" in failing(world.run, Refused)
+    assert posts(world) == 0
+
+
+def test_a_fault_with_status_200_is_no_success(world: World) -> None:
+    world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "B"})
+    world.bus.set_options({"poisonous": (record_id(NAME, 1),), "fault_in_200": True})
+    world.run()
+    assert world.accepted() == [2]
+    assert (world.status(1), world.effect(1).state) == (READY, State.PLANNED)
+
+
+# Lost answers
+
+LOST = [
+    {"kind": "lose_answer"},
+    {"kind": "status_after", "status": 502},
+    {"kind": "status_after", "status": 504},
+    {"kind": "slow", "seconds": 0.8},
+    {"kind": "truncate"},
+]
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_a_message_that_may_have_been_taken_is_held_and_a_person_decides(
+    world: World, fault: dict[str, Any]
+) -> None:
+    world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "A"}, {"number": 3, "sr": "B"})
+    arm(world.sandbox, "esb", operation="submit", **fault)
+    assert "1 message(s) may have been accepted" in failing(world.run, Refused)
+    assert world.effect(1).state is State.UNKNOWN
+    world.ledger.settle(world.ref(1), to=State.CONFIRMED, by="a person", reason="seen in the bus")
+    world.run()
+    assert sorted(world.accepted()) == [1, 2, 3]
+    assert world.bus.snapshot()["duplicates"] == []
+    assert world.statuses() == [SENT] * 3
+
+
+def test_while_it_is_held_other_requests_go_on_and_its_own_waits(world: World) -> None:
+    world.has(
+        {"number": 1, "sr": "B"}, {"number": 2, "sr": "A"}, {"number": 3, "sr": "A"}, {"number": 4, "sr": "B"}
+    )
+    arm(world.sandbox, "esb", "lose_answer", operation="submit", call=3)
+    failing(lambda: world.run(parallel=1), Refused)
+    assert world.accepted() == [1, 4, 2]
+    world.has({"number": 5, "sr": "B"})
+    summary = world.run()
+    assert (summary.sent, summary.unknown, summary.held) == (1, 1, 1)
+    assert world.accepted() == [1, 4, 2, 5]
+
+
+def test_settled_as_not_done_it_is_sent(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    arm(world.sandbox, "esb", "reset", operation="submit")
+    failing(world.run, Refused)
+    world.ledger.settle(world.ref(1), to=State.PLANNED, by="a person", reason="the bus never saw it")
+    world.run()
+    assert world.accepted() == [1]
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_where_the_settings_say_so_the_same_bytes_are_sent_again(world: World, edited: bool) -> None:
+    world.has({"number": 1, "sr": "A"})
+    arm(world.sandbox, "esb", "lose_answer", operation="submit")
+    failing(lambda: world.run(on_unknown_outcome="resend"), Refused)
+    if edited:
+        world.edit(1, details="other words")
+    world.run(on_unknown_outcome="resend")
+    assert world.accepted() == [1, 1]
+    assert len({message.sha256 for message in world.bus.messages}) == 1
+    assert world.status(1) == SENT
+
+
+def test_without_a_key_to_keep_the_bytes_nothing_is_sent_again(
+    world: World, worker: Callable[..., Any]
+) -> None:
+    world.has({"number": 1, "sr": "A"})
+    world._worker = lambda owner: worker(owner, fernet_key=None)
+    arm(world.sandbox, "esb", "lose_answer", operation="submit")
+    failing(lambda: world.run(on_unknown_outcome="resend"), Refused)
+    world.run(on_unknown_outcome="resend")
+    assert world.accepted() == [1]
+    assert world.effect(1).state is State.UNKNOWN
+
+
+def test_a_bus_that_loses_its_answers_gets_one_message_and_then_a_pause(world: World) -> None:
+    world.has(*({"number": n, "sr": f"S{n}"} for n in range(1, 6)))
+    arm(world.sandbox, "esb", "lose_answer", operation="submit", times=9)
+    failing(world.run, Refused)
+    assert "tried again from" in failing(world.run, Unavailable)
+    assert posts(world) == 1
+    assert len(world.ledger.list(state=State.UNKNOWN)) == 1
+
+
+def test_faults_of_a_bus_that_lies_are_treated_as_unclear_where_the_connection_says_so(
+    world: World, airflow: Connections
+) -> None:
+    airflow.change("esb_default", extra={"fault_means": "unknown"})
+    world.has({"number": 1, "sr": "A"})
+    world.bus.set_options({"fault_after_accepting": 1})
+    failing(world.run, Refused)
+    world.run()
+    assert world.accepted() == [1]
+    assert world.effect(1).state is State.UNKNOWN
+
+
+# The status in Knack
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "lose_answer"},
+        {"kind": "reset"},
+        {"kind": "status_after", "status": 503},
+        {"kind": "status", "status": 500},
+        {"kind": "slow", "seconds": 0.8},
+        {"kind": "truncate"},
+    ],
+)
+def test_a_lost_answer_of_knack_is_settled_by_looking(world: World, fault: dict[str, Any]) -> None:
+    world.has({"number": 1, "sr": "A"})
+    arm(world.sandbox, "knack", operation="update_record", **fault)
+    world.run()
+    written = [entry for entry in world.knack.snapshot()["audit"] if entry["by"] == "api"]
+    assert [(entry["old"], entry["new"]) for entry in written] == [(READY, SENT)]
+    assert world.accepted() == [1]
+
+
+def test_a_message_that_was_taken_is_never_sent_again_whatever_becomes_of_the_status(world: World) -> None:
+    world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "A"})
+    arm(world.sandbox, "knack", "status", operation="update_record", status=503, times=30)
+    for _ in range(3):
+        failing(world.run)
+    assert world.accepted() == [1]
+    world.sandbox.clear_faults()
+    summary = world.run()
+    assert (summary.marked, summary.sent) == (1, 1)
+    assert world.accepted() == [1, 2]
+    assert world.statuses() == [SENT, SENT]
+
+
+def test_an_edit_between_reading_and_writing_is_not_overwritten(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    world.knack.set_options(
+        {"edit_after_page": {"1": {record_id(NAME, 1): {field_key(NAME, "status"): IGNORED}}}}
+    )
+    world.run()
+    assert world.accepted() == [1]
+    assert world.status(1) == IGNORED
+    assert [entry["by"] for entry in world.knack.snapshot()["audit"]] == ["person"]
+
+
+def test_made_ready_again_by_a_person_it_is_marked_again_and_not_sent(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    for _ in range(3):
+        world.run()
+        assert world.status(1) == SENT
+        world.edit(1, status=READY)
+    world.run()
+    assert world.accepted() == [1]
+    assert world.status(1) == SENT
+
+
+def test_a_record_deleted_meanwhile_is_no_trouble(world: World) -> None:
+    world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "A"})
+    work = world.work()
+    plan = work.read()
+    del world.knack.app(NAME).tables["object_75"].records[record_id(NAME, 1)]
+    work.deliver(plan)
+    assert world.accepted() == [1, 2]
+
+
+def test_the_days_reserve_is_left_for_others(world: World) -> None:
+    world.has(*({"number": n, "sr": "A"} for n in range(1, 9)))
+    world.knack.set_options({"plan_limit": 1000, "plan_used": 990})
+    words = failing(lambda: world.run(daily_reserve=4), Refused)
+    assert "5 of the day's 1000 requests are left" in words
+    assert len(world.accepted()) == 3
+    world.knack.set_options({"plan_used": 0})
+    world.run(daily_reserve=4)
+    assert world.accepted() == list(range(1, 9))
+
+
+def test_a_day_that_is_used_up_ends_the_run_at_once_instead_of_waiting_for_midnight(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    world.knack.set_options({"plan_limit": 10, "plan_used": 10})
+    assert "used up" in failing(world.run, Refused)
+    assert len(calls(world.sandbox, "view_records")) == 1
+
+
+# People and secrets
+
+
+def test_neither_log_nor_error_nor_ledger_holds_the_words_of_citizens(
+    world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "Mrs Example of 5 Elm Street"
+    world.has(
+        {"number": 1, "sr": "A", "details": secret},
+        {"number": 2, "sr": "B", "details": f"{secret}\x07"},
+        {"number": 3, "sr": "C", "details": secret},
+    )
+    arm(world.sandbox, "esb", "lose_answer", operation="submit", call=2)
+    caplog.set_level("DEBUG")
+    words = failing(world.run)
+    shown = capsys.readouterr()
+    told = words + caplog.text + shown.out + shown.err + "".join(map(str, world.ledger.list()))
+    told += "".join(str(event) for n in (1, 2, 3) for event in world.ledger.events(world.ref(n)))
+    assert "Record" in told
+    assert "Elm Street" not in told
+    database = world.ledger.engine.url.database or ""
+    assert b"Elm Street" not in Path(database).read_bytes()
+
+
+def test_text_arrives_as_it_was_written(world: World) -> None:
+    said = 'Peña & Sons <b>"quoted"</b> 李\nsecond line'
+    world.has({"number": 1, "sr": "A", "details": said})
+    world.run()
+    assert world.details(1) == said
+    assert world.bus.snapshot()["double_escaped"] == []
+
+
+def test_a_setting_that_names_no_connection_says_so(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    with pytest.raises((SettingsError, Exception), match="nowhere"):
+        world.run(esb_conn_id="nowhere")
+
+
+# Alerts
+
+
+def test_one_alert_when_something_waits_too_long_and_one_when_it_is_over(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    world.bus.set_options({"fault_next": -1})
+    alert = {"after_minutes": 0, "conn_id": "alerts_default"}
+    for _ in range(3):
+        try:
+            world.run(alert=alert)
+        except Unavailable:
+            continue
+    texts = world.sandbox.vendor("alerts").texts
+    assert len(texts) == 1
+    assert "data-tracker" in texts[0]
+    world.bus.set_options({"fault_next": 0})
+    world.run(alert=alert)
+    world.run(alert=alert)
+    assert len(texts) == 2
+    world.has({"number": 2, "sr": "A"})
+    world.bus.set_options({"fault_next": -1})
+    world.run(alert=alert)
+    assert len(texts) == 3
+
+
+def test_an_alert_whose_answer_was_lost_is_not_told_twice(world: World) -> None:
+    world.has({"number": 1, "sr": "A"})
+    world.bus.set_options({"fault_next": -1})
+    arm(world.sandbox, "alerts", "lose_answer")
+    for _ in range(3):
+        world.run(alert={"after_minutes": 0, "conn_id": "alerts_default"})
+    assert len(world.sandbox.vendor("alerts").texts) == 1
