@@ -85,11 +85,12 @@ def next_try_at(lost: Sequence[datetime]) -> datetime | None:
     """
     When a bus that loses its answers may be given one more message.
 
-    Each such message is one for a person to settle, so the pauses double: 5, 10, 20 … minutes, at most an hour.
+    Each such message is one for a person to settle. One may be chance; from the second on the pauses double: 10, 20,
+    40 minutes, at most an hour.
 
     :param lost: when messages got lost since the bus last took one, oldest first.
     """
-    if not lost:
+    if len(lost) < 2:
         return None
     pause: timedelta = min(FIRST_PAUSE * 2 ** min(len(lost) - 1, 10), LONGEST_PAUSE)
     return lost[-1] + pause
