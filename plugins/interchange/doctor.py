@@ -101,8 +101,20 @@ def _of_exports(settings: Any) -> dict[str, type[VendorHook]]:
     return found
 
 
+def _of_apps(settings: Any) -> dict[str, type[VendorHook]]:
+    from interchange.hooks.esb import EsbHook
+    from interchange.hooks.knack import KnackHook
+
+    found: dict[str, type[VendorHook]] = {}
+    for app in settings.apps:
+        found[app.knack_conn_id] = KnackHook
+        found[app.esb_conn_id] = EsbHook
+    return found
+
+
 _CONNECTIONS: Mapping[str, Callable[[Any], dict[str, type[VendorHook]]]] = {
-    "qualtrics_to_onedrive": _of_exports
+    "knack_to_esb": _of_apps,
+    "qualtrics_to_onedrive": _of_exports,
 }
 """Which connections a workflow's settings name, and the hook that tests each."""
 

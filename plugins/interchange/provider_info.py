@@ -107,7 +107,12 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "placeholders": {"host": "https://api.knack.com", "port": _PORT},
                 },
-                "conn-fields": {"ca_bundle": _CA_BUNDLE},
+                "conn-fields": {
+                    "requests_per_second": _text(
+                        "Requests per second", "10 unless given: the vendor's own limit"
+                    ),
+                    "ca_bundle": _CA_BUNDLE,
+                },
             },
             {
                 "connection-type": "esb",

@@ -118,7 +118,7 @@ def serve(lines: Lines) -> None:
     from airflow import settings
 
     _import_what_tasks_import()
-    _warm_up(next(dag for dag in load_dags().values() if "dry_run" in dag.params))
+    _warm_up(load_dags()["qualtrics_to_onedrive"])
     # Anew: a run leaves its form's values in the DAG object it worked with.
     settings.configure_orm()
     dags = load_dags()

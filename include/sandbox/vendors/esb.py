@@ -160,8 +160,6 @@ class Esb(Vendor):
     def _submit(self, request: Request, content: bytes) -> Response:
         if (refused := self._refused(request)) is not None:
             return refused
-        if self._counted("unavailable_next"):
-            return answer_html(503, "<html><body><h1>503 Service Unavailable</h1></body></html>")
         if self.options.soap_action_required and request.headers.get("SOAPAction") is None:
             return self._fault("no SOAPAction header")
         if self._counted("fault_next"):
@@ -182,6 +180,8 @@ class Esb(Vendor):
         return self._success()
 
     def _refused(self, request: Request) -> Response | None:
+        if self._counted("unavailable_next"):
+            return answer_html(503, "<html><body><h1>503 Service Unavailable</h1></body></html>")
         if self.options.forbidden:
             return Response(status=self.options.forbidden, body=b"Forbidden", headers=TEXT)
         given = request.headers.get(self.options.api_key_header, "")

@@ -52,6 +52,9 @@ DAG_ID = "knack_to_esb"
 MESSAGE = "message"
 # The field in the ledger of a message that the bus itself refuses, whatever the record says.
 POISON_FIELD = "message"
+# A message that the bus has answered with so many faults, while it took another, does not make the run a failure: to try
+# it again at once would teach nothing new.
+SUSPICIOUS = 3
 # Requests that the status of one activity takes: a look and a write.
 COST = 2
 # More others than any number of attempts asks for need not be counted.
@@ -138,6 +141,7 @@ class AppRun:
         self._proven = False
         self._stopped: InterchangeError | None = None
         self._new_unknown = 0
+        self._not_taken = 0
         self.summary = Summary(app=app.name)
 
     # What is ready
@@ -197,7 +201,11 @@ class AppRun:
         """
         self._left = limit
         # What a killed process left counts as unknown from the moment its claim has run out.
-        self._ledger.expire_claims()
+        mine = f"{self._app.name}/"
+        self._new_unknown += sum(
+            (effect.ref.workflow, effect.ref.kind) == (DAG_ID, MESSAGE) and effect.ref.key.startswith(mine)
+            for effect in self._ledger.expire_claims()
+        )
         lanes = [Lane(rest=deque(request.activities)) for request in plan.service_requests]
         with ExitStack() as stack:
             workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
@@ -420,12 +428,12 @@ class AppRun:
             return self._judge(ref)
         except OutcomeUnknown as exc:
             log.warning("Record %s: its message may have been accepted: %s", activity.record_id, exc)
-            if exc.operation == OPERATION:
-                self._lost(activity)
+            self._lost(activity, by_the_bus=exc.operation == OPERATION)
             return Outcome.UNKNOWN
         except Unavailable as exc:
             log.warning("Record %s: %s", activity.record_id, exc)
             self._failed(activity)
+            self._add_not_taken()
             return Outcome.LATER
         except (Refused, SettingsError) as exc:
             self._stop(exc)
@@ -470,9 +478,11 @@ class AppRun:
         with self._lock:
             self._breaker.record_failure(activity.record_id)
 
-    def _lost(self, activity: Activity) -> None:
+    def _lost(self, activity: Activity, *, by_the_bus: bool) -> None:
         with self._lock:
             self._new_unknown += 1
+            if not by_the_bus:
+                return
             self._breaker.record_failure(activity.record_id)
             if not self._proven:
                 self._stop(
@@ -492,25 +502,25 @@ class AppRun:
                 event.reason or ""
             ):
                 faults.append(event.at)
-        if not faults:
-            return Outcome.LATER
         taken = self._ledger.list(
             workflow=DAG_ID,
             kind=MESSAGE,
             state=State.CONFIRMED,
             key_prefix=f"{self._app.name}/",
-            since=faults[0],
+            since=faults[0] if faults else None,
             limit=ENOUGH_OTHERS,
         )
         if not is_poisonous(
             failures=len(faults),
-            first_failed_at=faults[0],
+            first_failed_at=faults[0] if faults else None,
             # What a person has settled was not seen to be taken.
             others_accepted_since=sum("sha256" in (effect.receipt or {}) for effect in taken),
             now=datetime.now(UTC),
             attempts=self._app.poison.attempts,
             after=timedelta(minutes=self._app.poison.after_minutes),
         ):
+            if len(faults) < SUSPICIOUS or not self._proven:
+                self._add_not_taken()
             return Outcome.LATER
         reason = f"the bus has refused it {len(faults)} times since {faults[0]:%Y-%m-%d %H:%M} UTC and taken others"
         try:
@@ -578,6 +588,8 @@ class AppRun:
                 f"{self._app.outage_after} messages in a row were not taken: the bus is not well; "
                 f"{self.summary.waiting} activities wait and go by themselves when it is",
             )
+        if self._not_taken:
+            raise Unavailable(OPERATION, f"{self._not_taken} message(s) were not taken; they are tried again")
 
     # Small things
 
@@ -595,6 +607,10 @@ class AppRun:
     def _add(self, name: str) -> None:
         with self._lock:
             setattr(self.summary, name, getattr(self.summary, name) + 1)
+
+    def _add_not_taken(self) -> None:
+        with self._lock:
+            self._not_taken += 1
 
     def _stop(self, exc: InterchangeError) -> None:
         self._stopped = self._stopped or exc

@@ -71,13 +71,13 @@ def is_poisonous(
     Whether a message that is refused again and again is itself the reason.
 
     :param others_accepted_since: messages that the bus took after it had refused this one for the first time. One is
-        not enough: an outage may have begun or ended between two messages. As many as the refusals are.
+        not enough: an outage may have begun or ended between two messages. So many as the attempts that are asked for.
     """
     return (
         first_failed_at is not None
         and failures >= attempts
         and now - first_failed_at >= after
-        and others_accepted_since >= failures
+        and others_accepted_since >= attempts
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import requests
 from lxml import etree
 
-from interchange.errors import OutcomeUnknown, RateLimited, Refused, SettingsError, Unavailable
+from interchange.errors import OutcomeUnknown, Refused, SettingsError, Unavailable
 from interchange.hooks.http import VendorHook
 
 OPERATION = "esb.submit"
@@ -30,7 +30,7 @@ DEFAULT_KEY_HEADER = "X-API-Key"
 _SOAP = ("http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope")
 # Answers with which a bus refuses this message: in its own words (a fault), or by a status of its front.
 _REFUSALS = (400, 413, 415, 422)
-_ANSWERS = (*range(200, 300), *_REFUSALS, 500, 503)
+_ANSWERS = (*range(200, 300), *_REFUSALS, 500)
 
 
 class Faulted(Unavailable):
@@ -140,9 +140,10 @@ class EsbHook(VendorHook):
 
         :param message: ASCII; see :func:`interchange.core.esb_message.build_message`.
         :raises Faulted: the bus says that it did not take it.
-        :raises Unavailable: no connection, or a gateway says that nobody is there (503); it was not taken.
+        :raises Unavailable: no connection could be made; it was not taken.
         :raises Refused: certificate, key or address are wrong; a person must act. It was not taken.
-        :raises OutcomeUnknown: no answer, or none that tells whether it was taken.
+        :raises OutcomeUnknown: no answer, or none that tells whether it was taken: a gateway's 502, 503 and 504 come
+            also when the bus behind it has the message. :meth:`probe` finds a gateway without a bus at no such cost.
         """
         if not message.isascii():
             raise ValueError("A message for the bus is ASCII.")
@@ -164,11 +165,6 @@ class EsbHook(VendorHook):
         status, request_id = response.status_code, self.request_id_of(response)
         facts: dict[str, Any] = {"status": status, "request_id": request_id}
         fault = fault_in(response.content)
-        if status == 503 and fault is None:
-            wait_s = self.asks_to_wait(response)
-            if wait_s:
-                raise RateLimited(OPERATION, "the bus is not there", retry_after_s=wait_s, **facts)
-            raise Unavailable(OPERATION, "the bus is not there", **facts)
         if fault is not None or status in _REFUSALS:
             kind = Faulted if certain else OutcomeUnknown
             raise kind(OPERATION, FAULT + (f" ({fault})" if fault else ""), code=fault or "", **facts)

@@ -110,7 +110,22 @@ class KnackHook(VendorHook):
         # Metadata needs no credential and is not counted.
         if operation == "knack.application":
             return []
-        return [Limit(bucket=f"{self.base}/{self.application_id}", limit=LIMIT_PER_SECOND, period_s=PERIOD_S)]
+        bucket = f"{self.base}/{self.application_id}"
+        return [Limit(bucket=bucket, limit=self.requests_per_second, period_s=PERIOD_S)]
+
+    @property
+    def requests_per_second(self) -> int:
+        """
+        Ten in every plan of the vendor; extra ``requests_per_second`` for an account that was granted another limit.
+
+        :raises SettingsError: the extra is no number from 1 to 1000.
+        """
+        value = self.extra.get("requests_per_second") or LIMIT_PER_SECOND
+        if not str(value).isdigit() or not 1 <= int(value) <= 1000:
+            raise SettingsError(
+                f"connection {self.http_conn_id}: extra 'requests_per_second' must be a number from 1 to 1000"
+            )
+        return int(value)
 
     def saw(self, response: requests.Response) -> None:
         try:

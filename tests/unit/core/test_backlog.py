@@ -37,7 +37,14 @@ def test_different_messages_failing_in_a_row_are_an_outage() -> None:
 
 @pytest.mark.parametrize(
     ("failures", "minutes", "others", "poisonous"),
-    [(5, 60, 5, True), (4, 600, 50, False), (5, 59, 50, False), (9, 600, 0, False), (9, 600, 8, False)],
+    [
+        (5, 60, 5, True),
+        (4, 600, 50, False),
+        (5, 59, 50, False),
+        (9, 600, 0, False),
+        (9, 600, 4, False),
+        (9, 600, 5, True),
+    ],
 )
 def test_poison_is_shown_by_attempts_age_and_what_else_passes(
     failures: int, minutes: float, others: int, poisonous: bool
