@@ -56,6 +56,7 @@ class Scenario:
     :param settle: decides, as a person would who looked at the vendor, what became of an unknown effect.
     :param earlier: runs that have happened before, without any fault.
     :param covers: the calls that are to go wrong; the others do in another scenario.
+    :param holds: what nobody knows fails one run; later ones succeed and leave it to a person.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Scenario:
     settle: Callable[[Sandbox, Ledger, Effect], None]
     earlier: tuple[Run, ...] = ()
     covers: Callable[[Call], bool] = field(default=_every_call)
+    holds: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

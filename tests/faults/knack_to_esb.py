@@ -66,6 +66,7 @@ def scenario(name: str, *, records: int, requests: int, parallel: int) -> Scenar
         observe=observe,
         judge=judge,
         settle=settle,
+        holds=True,
     )
 
 

@@ -293,16 +293,25 @@ class Station:
         :return: how often the failed tasks were cleared.
         """
         cleared = 0
-        while states[-1] != "success" and len(states) <= OPERATOR_ROUNDS:
-            died = states[-1] == "died"
-            if not died and cleared:
+
+        def is_done() -> bool:
+            held = case.scenario.holds and ledger.list(state=State.UNKNOWN, limit=1)
+            return states[-1] == "success" and not held
+
+        run_id = self._run_id(number)
+        while not is_done() and len(states) <= OPERATOR_ROUNDS:
+            died, succeeded = states[-1] == "died", states[-1] == "success"
+            if not died and (cleared or succeeded):
                 # Clearing alone did not help. What nobody knows, a person looks up and decides.
                 for effect in ledger.list(state=State.UNKNOWN, limit=None):
                     unknown.append(effect)
                     case.scenario.settle(self.sandbox, ledger, effect)
-            cleared += not died
             action = "recover" if died else "clear"
-            self.send(case.scenario, path, run, self._run_id(number), action=action, runner=number)
+            if succeeded:
+                # The schedule's next run goes on with what was held.
+                action, run_id = "start", f"{run_id}-next"
+            cleared += not died
+            self.send(case.scenario, path, run, run_id, action=action, runner=number)
             states.append(self.result(path, runner=number).get("state", "died"))
         return cleared
 

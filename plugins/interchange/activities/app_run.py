@@ -52,8 +52,8 @@ DAG_ID = "knack_to_esb"
 MESSAGE = "message"
 # The field in the ledger of a message that the bus itself refuses, whatever the record says.
 POISON_FIELD = "message"
-# A message that the bus has answered with so many faults, while it took another, does not make the run a failure: to try
-# it again at once would teach nothing new.
+# A message that the bus has answered with so many faults, while it took another, does not make the run a failure:
+# trying it again at once would teach nothing.
 SUSPICIOUS = 3
 # Requests that the status of one activity takes: a look and a write.
 COST = 2
@@ -420,7 +420,9 @@ class AppRun:
             log.warning("Record %s is set aside: %s %s", activity.record_id, exc.field, exc.reason)
             return Outcome.SET_ASIDE
         except Busy as exc:
+            # Of a process that was killed: its claim has yet to run out.
             log.info("%s", exc)
+            self._add_not_taken()
             return Outcome.LATER
         except Faulted as exc:
             log.warning("Record %s: %s", activity.record_id, exc)
