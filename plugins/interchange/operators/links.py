@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from airflow.sdk import BaseOperatorLink
 
@@ -29,3 +30,18 @@ class SurveyLink(_MadeLink):
 
     name = "Survey in Qualtrics"
     key = "survey_url"
+
+
+class LedgerLink(BaseOperatorLink):
+    """The effects of the task's workflow: the ledger's page, inside Airflow's."""
+
+    name = "Ledger"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        from airflow.sdk.configuration import conf
+
+        # A path only: whoever opens it may know Airflow under another host name than this worker does.
+        root = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+        page = f"{root}/interchange/ledger?{urlencode({'workflow': ti_key.dag_id})}"
+        # Airflow shows in its frame what stands behind the name of the view, query included.
+        return f"{root}/plugin/interchange-ledger{page}"
