@@ -21,6 +21,7 @@ from tests.unit.web.conftest import (
     OUR_PAGE,
     SECRET,
     SITE,
+    VIEWER,
     Visitor,
 )
 
@@ -173,8 +174,11 @@ class TestRights:
             assert page.tree.xpath("//button") == []
             assert f"needs the right to trigger {ESB}" in page.text
             before = ledger.events(ref)
-            answer = viewer.post({**operator.effect(ref).form(), "reason": WHY, **choice})
-            assert answer.status == 403
+            form = {**operator.effect(ref).form(), "reason": WHY, **choice}
+            # Nor does a token help that is their own.
+            for token in (form["token"], made(0, "form", [VIEWER.get_id(), str(ref)])):
+                answer = viewer.post({**form, "token": token})
+                assert (answer.status, answer.message()) == (403, f"This needs the right to trigger {ESB}.")
             assert ledger.events(ref) == before
 
     def test_without_a_login(

@@ -191,6 +191,9 @@ class TestPages:
 
     def test_count_all_that_waits(self, viewer: Visitor, many: dict[str, bool]) -> None:
         assert viewer.open().groups[0] == f"Waits for a person {sum(many.values())}"
+        some = sum(waits for key, waits in many.items() if key.startswith("n0"))
+        assert 0 < some < sum(many.values())
+        assert viewer.open(key="n0").groups[0] == f"Waits for a person {some}"
 
 
 class TestAnEffect:
