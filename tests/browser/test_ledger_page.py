@@ -203,5 +203,5 @@ def test_a_viewer_looks_in_airflows_colours(
     expect(frame.get_by_text(f"needs the right to trigger {DAG_ID}")).to_be_visible()
     expect(frame.get_by_role("button")).to_have_count(0)
     expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
-    expect(frame.locator("body")).to_have_css("background-color", "rgb(17, 17, 17)")
+    expect(frame.locator("body")).to_have_css("background-color", "rgb(22, 29, 45)")
     shoot(page, "11-dark")
