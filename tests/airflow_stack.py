@@ -7,6 +7,7 @@ share it: each takes windows, run ids and folders of its own.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
 SETTINGS = {
     # A day's window is easily told from an hour's look-back, and a backfill over three days makes three files.
     "INTERCHANGE_QUALTRICS_TO_ONEDRIVE_SCHEDULE": "0 0 * * *",
+    # Its own five minutes would come in between the tests that start it.
+    "INTERCHANGE_KNACK_TO_ESB_SCHEDULE": "",
     "INTERCHANGE_RETRY_BASE_S": "1",
     # Long enough for a task that waits for its share of a busy machine, short enough to outwait a killed one's claim.
     "INTERCHANGE_LEASE_S": "10",
@@ -52,6 +55,7 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowS
     config.mkdir()
     # Before Airflow parses the DAG: the trigger form offers what the file names at that moment.
     write_settings(config, DAILY)
+    shutil.copy(ROOT / "include" / "config" / "knack_to_esb.yaml", config)
     settings = {**SETTINGS, "INTERCHANGE_CONFIG_DIR": str(config)}
     with AirflowStack(home, dags_folder=ROOT / "dags", users=USERS, settings=settings) as stack:
         yield stack

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from interchange.cli import FOUND_WRONG, OK, Subparsers, see_airflows_database
 from interchange.errors import InterchangeError, SettingsError
-from interchange.settings import load_settings
+from interchange.settings import load_settings, parse_time_settings
+from interchange.settings.files import settings_file
+from interchange.settings.loading import airflow_variable
 from interchange.settings.workflows import WORKFLOWS
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ def examine() -> Iterator[Finding]:
     for dag_id, workflow in WORKFLOWS.items():
         if workflow.module is None:
             continue
+        if (absent := _absent(dag_id)) is not None:
+            yield absent
+            continue
         try:
             settings = load_settings(dag_id)
         except SettingsError as exc:
@@ -53,6 +58,21 @@ def examine() -> Iterator[Finding]:
     for conn_id, hook in sorted(hooks.items()):
         yield _connection(conn_id, hook)
     yield from _ledger()
+
+
+def _absent(dag_id: str) -> Finding | None:
+    """A workflow that this deployment does not use: switched off, or without settings."""
+    subject = f"settings of {dag_id}"
+    try:
+        if not parse_time_settings(dag_id).enabled:
+            return Finding(subject=subject, health=Health.GOOD, detail="switched off")
+    except SettingsError as exc:
+        return Finding(subject=subject, health=Health.BAD, detail=str(exc))
+    path = settings_file(dag_id)
+    if path.exists() or airflow_variable(f"interchange_{dag_id}") is not None:
+        return None
+    detail = f"there are none: neither {path} nor a Variable. Write them, or put `enabled: false` into that file"
+    return Finding(subject=subject, health=Health.LOOK, detail=detail)
 
 
 def _connection(conn_id: str, hook: type[VendorHook]) -> Finding:

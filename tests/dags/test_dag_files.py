@@ -24,10 +24,15 @@ FILES = sorted(DAGS.glob("*.py"))
 # The forms of the design: what a person finds on each DAG's trigger form, in this order.
 FORMS = {
     "qualtrics_to_onedrive": ["exports", "window_start", "window_end", "format", "dry_run"],
+    "knack_to_esb": ["apps", "limit", "dry_run"],
     "modo_directory": ["file", "name", "min_entries", "max_mib", "dry_run"],
     "interchange_doctor": [],
 }
-SCHEDULED = {"qualtrics_to_onedrive": "0 * * * *", "interchange_doctor": "30 5 * * *"}
+SCHEDULED = {
+    "qualtrics_to_onedrive": "0 * * * *",
+    "knack_to_esb": "1-59/5 * * * *",
+    "interchange_doctor": "30 5 * * *",
+}
 HEAVY = (
     "airflow.models", "airflow.providers.amazon", "airflow.providers.google", "airflow.providers.microsoft",
     "alembic", "azure", "boto3", "botocore", "cryptography", "google", "httpx", "interchange.delivery",
@@ -213,15 +218,25 @@ class TestExports:
         task = dags["qualtrics_to_onedrive"].get_task("move.export")
         assert sorted(link.name for link in task.operator_extra_links) == [
             "File in OneDrive",
+            "Ledger",
             "Survey in Qualtrics",
         ]
 
 
-class TestDoctor:
-    def test_backfills_are_forbidden(self, dags: dict[str, Any]) -> None:
-        from airflow.utils.types import DagRunType
+class TestActivities:
+    def test_one_run_at_a_time_mapped_over_applications(self, dags: dict[str, Any]) -> None:
+        dag = dags["knack_to_esb"]
+        assert dag.max_active_runs == 1
+        task = dag.get_task("deliver")
+        assert task.is_mapped
+        assert [link.name for link in task.operator_extra_links] == ["Ledger"]
 
-        assert set(dags["interchange_doctor"].allowed_run_types) == {DagRunType.SCHEDULED, DagRunType.MANUAL}
+
+@pytest.mark.parametrize("name", ["interchange_doctor", "knack_to_esb"])
+def test_where_the_past_has_no_meaning_backfills_are_forbidden(dags: dict[str, Any], name: str) -> None:
+    from airflow.utils.types import DagRunType
+
+    assert set(dags[name].allowed_run_types) == {DagRunType.SCHEDULED, DagRunType.MANUAL}
 
 
 class TestPluginLoader:

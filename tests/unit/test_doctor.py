@@ -71,6 +71,7 @@ def test_connections_of_airflows_database_are_tried(home: Path) -> None:
     code, found = doctor(home)
     assert {subject: line["health"] for subject, line in found.items()} == {
         "settings of qualtrics_to_onedrive": "ok",
+        "settings of knack_to_esb": "look",
         "connection qualtrics_default": "ok",
         "connection onedrive_default": "ok",
         "ledger": "ok",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from interchange.operators.links import LedgerLink
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -24,6 +26,7 @@ class DeliverActivitiesOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("planned",)
+    operator_extra_links = (LedgerLink(),)
     ui_color = "#f4ecdb"
 
     def __init__(self, *, planned: Mapping[str, Any], **kwargs: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, BaseOperator
 
-from interchange.operators.links import StoredFileLink, SurveyLink
+from interchange.operators.links import LedgerLink, StoredFileLink, SurveyLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,7 +32,7 @@ class ExportResponsesOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("planned",)
-    operator_extra_links = (StoredFileLink(), SurveyLink())
+    operator_extra_links = (StoredFileLink(), SurveyLink(), LedgerLink())
     ui_color = "#dbe9f4"
 
     def __init__(self, *, planned: Mapping[str, Any], **kwargs: Any) -> None:
