@@ -3,7 +3,7 @@
 
 Everything is kept in ``DEMO_HOME`` (``.demo``), so a second start goes on from the first. Environment: ``ONCE=1``
 ends by itself, with exit code 0 only if every run succeeded and the sandbox holds exactly what it should; ``PORT``
-(8080) for Airflow, ``SANDBOX_PORT`` (8600 and the five after it) for the vendors.
+(8080) for Airflow, ``SANDBOX_PORT`` (8600 and the eight after it) for the vendors.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from tools.stack import AirflowStack, StackError
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPORTS = "qualtrics_to_onedrive"
+ACTIVITIES = "knack_to_esb"
+DAGS = (EXPORTS, ACTIVITIES, "modo_directory", "interchange_doctor")
 SANDBOX_START_S = 60.0
 # The demo waits for vendors that answer at once.
 QUICK = {"INTERCHANGE_RETRY_BASE_S": "2", "INTERCHANGE_LEASE_S": "15"}
@@ -121,14 +123,14 @@ def run_everything(stack: AirflowStack, vendors: Vendors) -> list[str]:
     """Run each workflow the ways people start it; return what is not as it should be."""
     airflow = stack.client
     airflow.import_connections(vendors.connections)
-    airflow.wait_for_dags([EXPORTS, "modo_directory", "interchange_doctor"])
+    airflow.wait_for_dags(DAGS)
     if errors := airflow.import_errors():
         return [f"{file} cannot be read: {trace.splitlines()[-1]}" for file, trace in errors.items()]
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     yesterday = today - timedelta(days=1)
-    for dag_id in (EXPORTS, "modo_directory", "interchange_doctor"):
+    for dag_id in DAGS:
         airflow.unpause(dag_id)
-    runs: dict[str, list[str]] = {dag_id: [] for dag_id in (EXPORTS, "modo_directory", "interchange_doctor")}
+    runs: dict[str, list[str]] = {dag_id: [] for dag_id in DAGS}
 
     say(f"{EXPORTS}: as a backfill over the first three hours of yesterday")
     hours = [yesterday + timedelta(hours=n) for n in range(3)]
@@ -138,6 +140,8 @@ def run_everything(stack: AirflowStack, vendors: Vendors) -> list[str]:
     say(f"{EXPORTS}: by hand, as from the trigger form, with a window of its own")
     by_hand = {"exports": ["symptom-tracker"], "window_start": _text(yesterday), "window_end": _text(today)}
     runs[EXPORTS].append(airflow.trigger(EXPORTS, by_hand))
+    say(f"{ACTIVITIES}: what the two applications have ready")
+    runs[ACTIVITIES].append(airflow.trigger(ACTIVITIES))
     say("modo_directory: the example directory")
     example = ROOT / "include" / "config" / "directory.example.xml"
     runs["modo_directory"].append(

@@ -19,8 +19,20 @@ from typing import Any
 
 import httpx
 
-from include.sandbox.connections import ONEDRIVE_CLIENT, QUALTRICS_CLIENT, QUALTRICS_SECRET, TENANT
+from include.sandbox.connections import (
+    KNACK_APPS,
+    ONEDRIVE_CLIENT,
+    QUALTRICS_CLIENT,
+    QUALTRICS_SECRET,
+    TENANT,
+)
+from include.sandbox.vendors.knack.seeds import STATUSES, demo_rows, record_id
 
+READY = STATUSES[0]
+
+# Activities of the sandbox that cannot go, or wait behind one that cannot, by application.
+WAITING = {"data-tracker": set(), "signs-markings": {102, 103}}
+NOT_SENT = {"Other", "Send Email"}
 USER = "reports@contoso.example"
 FOLDER = "/SurveyExports"
 LOCAL = Path("/tmp/interchange-demo/exports")  # noqa: S108  # where include/config/qualtrics_to_onedrive.yaml sends the visitor log
@@ -50,6 +62,13 @@ def report(get: Get, expected: Expected) -> Iterator[str]:
     modo = get("/state/modo")
     yield f"Modo: {len(modo['messages'])} personal messages, {len(modo['revisions'])} directory revision(s)"
     yield f"Qualtrics: {len(get('/state/qualtrics')['jobs'])} export jobs"
+    bus = get("/state/esb")
+    yield f"311, through the bus: {bus['accepted']} messages, by service request:"
+    for service_request, seen in bus["downstream"].items():
+        yield f"    {service_request}  {', '.join(activity['code'] for activity in seen)}"
+    for app, statuses in get("/state/knack")["apps"].items():
+        counts = {status: list(statuses.values()).count(status) for status in sorted(set(statuses.values()))}
+        yield f"Knack, {app}: {', '.join(f'{count} {status}' for status, count in counts.items())}"
 
 
 def problems(get: Get, expected: Expected) -> list[str]:
@@ -77,6 +96,7 @@ def problems(get: Get, expected: Expected) -> list[str]:
         wrong.append(f"{len(ill)} responses call for a message each; {len(modo['messages'])} were sent")
     if [revision["name"] for revision in modo["revisions"]] != ["demo"]:
         wrong.append(f"the directory should have been uploaded once, not {len(modo['revisions'])} times")
+    wrong += _activities(get)
     if f"{FOLDER}/course-feedback.zip" not in drive["files"]:
         wrong.append("course-feedback.zip is missing")
     for file in LOCAL.glob("visitors_*.zip"):
@@ -88,6 +108,31 @@ def problems(get: Get, expected: Expected) -> list[str]:
         if not (LOCAL / f"visitors_{_stamp(start)}-{_stamp(end)}.zip").exists():
             wrong.append(f"the visitor log from {start} is missing")
     return wrong
+
+
+def _activities(get: Get) -> Iterator[str]:
+    """Each activity of the sandbox against what its facts call for; what 311 sees, in the order of their numbers."""
+    bus, knack = get("/state/esb"), get("/state/knack")
+    expected: dict[str, list[str]] = {}
+    for app in KNACK_APPS:
+        for row in sorted(demo_rows(app), key=lambda row: int(row["number"])):
+            name = record_id(app, row["number"])
+            was_ready = row.get("status", READY) == READY and row.get("emi") != ""
+            is_sent = was_ready and row["number"] not in WAITING[app] and row["activity"] not in NOT_SENT
+            want = row.get("status", READY)
+            if is_sent:
+                expected.setdefault(row["sr"], []).append(name)
+                want = "SENT"
+            elif was_ready and row["activity"] in NOT_SENT:
+                want = "DO_NOT_SEND"
+            if knack["apps"][app][name] != want:
+                yield f"activity {row['number']} of {app} is {knack['apps'][app][name]}, not {want}"
+    arrived = {number: [seen["id"] for seen in entries] for number, entries in bus["downstream"].items()}
+    if arrived != expected:
+        yield f"311 has {arrived}, not {expected}"
+    for oddity in ("duplicates", "double_escaped", "refused"):
+        if bus[oddity]:
+            yield f"the bus reports {oddity}: {bus[oddity]}"
 
 
 class Reader:

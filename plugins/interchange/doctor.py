@@ -71,7 +71,9 @@ def _absent(dag_id: str) -> Finding | None:
     path = settings_file(dag_id)
     if path.exists() or airflow_variable(f"interchange_{dag_id}") is not None:
         return None
-    detail = f"there are none: neither {path} nor a Variable. Write them, or put `enabled: false` into that file"
+    detail = (
+        f"there are none: neither {path} nor a Variable. Write them, or put `enabled: false` into that file"
+    )
     return Finding(subject=subject, health=Health.LOOK, detail=detail)
 
 
