@@ -1,4 +1,7 @@
-"""``make bench``: a large export beside ``curl | curl``, at two sizes, so that memory growing with size would show."""
+"""
+``make bench``: a large export beside ``curl | curl``, at two sizes, so that memory growing with size would show; and a
+backlog of activities beside the way of one after another.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import activities
 from benchmarks.transfer import compare
 
 SIZES_MIB = (256, 1024)
@@ -17,6 +21,7 @@ def main() -> int:
     for mib in sizes:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             compare(Path(folder), mib, RUNS, fragment_mib=10)
+    activities.compare(records=120, service_requests=30)
     return 0
 
 

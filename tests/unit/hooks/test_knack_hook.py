@@ -1,0 +1,306 @@
+"""The Knack client against the simulated Knack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from include.sandbox.connections import KNACK_APPS
+from include.sandbox.core import Sandbox
+from include.sandbox.vendors.knack.seeds import field_key, record_id
+from include.sandbox.wire import Response
+from interchange.core.knack_zones import zone_of
+from interchange.errors import NotFound, OutcomeUnknown, RateLimited, Refused, SettingsError, Unavailable
+from interchange.hooks import knack as module
+from interchange.hooks.knack import DailyLimit, KnackHook
+from interchange.ledger.limits import RateLimiter
+from tests.unit.vendors import Connections, Waits, arm, calls
+
+APP = "data-tracker"
+STATUS = field_key(APP, "status")
+READY = {"match": "and", "rules": [{"field": STATUS, "operator": "is", "value": "READY_TO_SEND"}]}
+SCENE, VIEW, TABLE = "scene_514", "view_1653", "object_75"
+
+
+@pytest.fixture
+def knack(sandbox: Sandbox) -> Any:
+    """Nine records, no limits but those a test sets."""
+    vendor = sandbox.vendor("knack")
+    vendor.set_options({"requests_per_second": 10_000})
+    rows = [{"number": n, "sr": "S", "activity": "Other"} for n in range(1, 10)]
+    vendor.seed({"empty": list(KNACK_APPS), "records": {APP: rows}})
+    return vendor
+
+
+@pytest.fixture
+def hook(airflow: Connections, knack: Any, waits: Waits) -> Iterator[KnackHook]:
+    made = KnackHook(pause=waits)
+    yield made
+    made.close()
+
+
+def read(hook: KnackHook) -> list[int]:
+    return [record[field_key(APP, "number")] for record in hook.view_records(SCENE, VIEW, READY)]
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_PER_PAGE", 4)
+
+
+# Metadata
+
+
+def test_what_is_needed_of_an_applications_metadata(hook: KnackHook) -> None:
+    app = hook.application()
+    assert (app.name, app.scene_of(VIEW)) == (APP, SCENE)
+    assert app.objects[TABLE][STATUS] == ("ESB Status", "multiple_choice")
+    columns = app.columns[VIEW]
+    assert columns is not None
+    assert STATUS in columns
+    with pytest.raises(SettingsError, match="has no view_9"):
+        app.scene_of("view_9")
+
+
+def test_a_view_without_columns_says_so(hook: KnackHook, knack: Any) -> None:
+    knack.app(APP).views[VIEW].type = "form"
+    assert hook.application().columns[VIEW] is None
+
+
+def test_metadata_may_have_megabytes(hook: KnackHook, knack: Any) -> None:
+    knack.app(APP).tables[TABLE].name = "x" * (9 << 20)
+    assert hook.application().name == APP
+
+
+def test_what_is_no_metadata_is_no_answer(hook: KnackHook, knack: Any, sandbox: Sandbox) -> None:
+    arm(sandbox, "knack", "html", operation="application", status=200, times=9)
+    with pytest.raises(Unavailable):
+        hook.application()
+
+
+@pytest.mark.parametrize(
+    ("name", "iana"),
+    [
+        ("Central Time (US & Canada)", "America/Chicago"),
+        ("Kyiv", "Europe/Kiev"),
+        ("Europe/Berlin", "Europe/Berlin"),
+        ("UTC", "UTC"),
+    ],
+)
+def test_a_zone_is_known_by_either_kind_of_name(name: str, iana: str) -> None:
+    assert zone_of(name).key == iana
+
+
+@pytest.mark.parametrize("name", ["Middle-earth", "", "../etc/passwd"])
+def test_what_is_no_zone(name: str) -> None:
+    with pytest.raises(SettingsError, match="time_zone"):
+        zone_of(name)
+
+
+# Reading
+
+
+def test_one_page_is_read_once(hook: KnackHook, sandbox: Sandbox) -> None:
+    assert read(hook) == list(range(1, 10))
+    assert len(calls(sandbox, "view_records")) == 1
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_several_pages_are_read_until_two_passes_agree(hook: KnackHook, sandbox: Sandbox) -> None:
+    assert read(hook) == list(range(1, 10))
+    assert len(calls(sandbox, "view_records")) == 6
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_no_record_is_skipped_while_others_leave(hook: KnackHook, knack: Any) -> None:
+    knack.set_options({"edit_after_page": {"1": {record_id(APP, 2): {STATUS: "SENT"}}}})
+    assert read(hook) == [1, 3, 4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_nor_while_others_join(hook: KnackHook, knack: Any) -> None:
+    knack.seed({"edit": {record_id(APP, 1): {STATUS: "SENT"}}})
+    knack.set_options({"edit_after_page": {"2": {record_id(APP, 1): {STATUS: "READY_TO_SEND"}}}})
+    assert read(hook) == list(range(1, 10))
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_view_that_never_holds_still_is_left_for_later(
+    hook: KnackHook, knack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = knack._view_records
+
+    def changing(request: Any, app: Any) -> Response:
+        answer: Response = shown(request, app)
+        number = len(knack.sandbox.requests.entries(operation="view_records"))
+        knack.seed({"records": {APP: [{"number": 100 + number, "sr": "S", "activity": "Other"}]}})
+        return answer
+
+    monkeypatch.setattr(knack, "_view_records", changing)
+    with pytest.raises(Unavailable, match="kept changing"):
+        read(hook)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_totals_that_promise_too_much_are_not_believed(hook: KnackHook, knack: Any) -> None:
+    knack.set_options({"announce_extra": 50})
+    assert read(hook) == list(range(1, 10))
+
+
+def test_an_answer_without_records_is_none(
+    hook: KnackHook, knack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knack, "_view_records", lambda request, app: Response(body=b'{"records": 3}'))
+    with pytest.raises(Unavailable, match="holds no records"):
+        read(hook)
+
+
+def test_one_record_and_one_that_is_gone(hook: KnackHook) -> None:
+    assert hook.record(TABLE, record_id(APP, 3))[field_key(APP, "number")] == 3
+    with pytest.raises(NotFound):
+        hook.record(TABLE, "0" * 24)
+
+
+# Writing
+
+
+def test_a_write_names_only_what_changes(hook: KnackHook, knack: Any) -> None:
+    assert hook.update_record(TABLE, record_id(APP, 1), {STATUS: "SENT"})[STATUS] == "SENT"
+    assert [(entry["field"], entry["new"]) for entry in knack.audit] == [(STATUS, "SENT")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "written"),
+    [
+        ({"kind": "lose_answer"}, True),
+        ({"kind": "status_after", "status": 503}, True),
+        ({"kind": "truncate"}, True),
+        ({"kind": "reset"}, False),
+        ({"kind": "status", "status": 500}, False),
+        ({"kind": "html", "status": 502}, False),
+    ],
+)
+def test_a_write_without_a_clear_answer_is_unclear_and_not_repeated(
+    hook: KnackHook, knack: Any, sandbox: Sandbox, fault: dict[str, Any], written: bool
+) -> None:
+    arm(sandbox, "knack", operation="update_record", **fault)
+    with pytest.raises(OutcomeUnknown):
+        hook.update_record(TABLE, record_id(APP, 1), {STATUS: "SENT"})
+    assert len(calls(sandbox, "update_record")) == 1
+    assert bool(knack.audit) is written
+
+
+def test_a_refused_value_is_named_by_its_field_only(hook: KnackHook) -> None:
+    with pytest.raises(Refused, match=STATUS) as caught:
+        hook.update_record(TABLE, record_id(APP, 1), {STATUS: "SECRET WORDS"})
+    assert "SECRET" not in str(caught.value)
+
+
+# Limits
+
+
+def test_a_burst_is_waited_out_in_a_second(hook: KnackHook, sandbox: Sandbox, waits: Waits) -> None:
+    arm(sandbox, "knack", "status", operation="view_records", status=429)
+    assert len(read(hook)) == 9
+    assert len(waits) == 1
+    assert 0 < waits[0] <= 1
+
+
+def test_a_day_that_is_used_up_is_told_apart_and_not_waited_for(
+    hook: KnackHook, knack: Any, sandbox: Sandbox, waits: Waits
+) -> None:
+    knack.set_options({"plan_limit": 3, "plan_used": 3})
+    with pytest.raises(DailyLimit, match="3 requests of the day") as caught:
+        read(hook)
+    now = sandbox.clock.now()
+    left = 86400 - (now.hour * 3600 + now.minute * 60 + now.second)
+    assert abs(caught.value.retry_after_s - left) < 5
+    assert (waits, len(calls(sandbox, "view_records"))) == ([], 1)
+
+
+def test_the_days_allowance_is_known_from_each_answer(hook: KnackHook, knack: Any) -> None:
+    assert hook.allowance is None
+    knack.set_options({"plan_limit": 100, "plan_used": 40})
+    read(hook)
+    assert hook.allowance is not None
+    assert (hook.allowance.limit, hook.allowance.remaining) == (100, 59)
+
+
+def test_the_shared_limiter_keeps_ten_a_second_without_one_refusal(
+    airflow: Connections, knack: Any, sandbox: Sandbox, ledger_file: Any
+) -> None:
+    from interchange.ledger.database import make_engine
+
+    knack.set_options({"requests_per_second": 10})
+    engine = make_engine(f"sqlite:///{ledger_file}")
+    hook = KnackHook(limiter=RateLimiter(engine))
+    for _ in range(22):
+        hook.record(TABLE, record_id(APP, 1))
+    hook.close()
+    engine.dispose()
+    assert {entry["status"] for entry in calls(sandbox, "record")} == {200}
+
+
+@pytest.mark.parametrize("value", ["0", "many", "1001"])
+def test_another_limit_must_be_a_number(airflow: Connections, hook: KnackHook, value: str) -> None:
+    airflow.change("knack_default", extra={"requests_per_second": value})
+    with pytest.raises(SettingsError, match="requests_per_second"):
+        hook.limits_of("knack.record")
+
+
+# Faults and credentials
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"kind": "stall", "seconds": 0.7}, Unavailable),
+        ({"kind": "html", "status": 503}, Unavailable),
+        ({"kind": "truncate"}, Unavailable),
+        ({"kind": "status", "status": 429, "retry_after": "900"}, RateLimited),
+    ],
+)
+def test_reads_in_trouble(
+    hook: KnackHook,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: dict[str, Any],
+    kind: type[Exception],
+) -> None:
+    monkeypatch.setenv("INTERCHANGE_READ_TIMEOUT_S", "0.3")
+    arm(sandbox, "knack", operation="record", times=9, **fault)
+    with pytest.raises(kind):
+        hook.record(TABLE, record_id(APP, 1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"password": "wrong-key-0001"}, r"not allowed \(wrong key\)"),
+        ({"login": "short"}, "wrong application id"),
+        ({"login": ""}, "login"),
+        ({"password": ""}, "password"),
+    ],
+)
+def test_wrong_credentials_are_named_and_not_tried_again(
+    airflow: Connections, hook: KnackHook, sandbox: Sandbox, fields: dict[str, str], words: str
+) -> None:
+    airflow.change("knack_default", **fields)
+    with pytest.raises((Refused, SettingsError), match=words) as caught:
+        hook.record(TABLE, record_id(APP, 1))
+    assert "wrong-key" not in str(caught.value)
+    assert len(calls(sandbox, "record")) <= 1
+
+
+def test_the_test_button_says_what_it_saw(airflow: Connections, hook: KnackHook, sandbox: Sandbox) -> None:
+    well, words = hook.test_connection()
+    assert well
+    assert "'data-tracker'" in words
+    assert "requests left today" in words
+    assert sandbox.effects.entries() == []
+    airflow.change("knack_default", password="wrong-key-0001")
+    well, words = KnackHook().test_connection()
+    assert not well
+    assert "this connection" in words
