@@ -13,7 +13,7 @@ from tests.faults.knack_to_esb import FEW, LATER, MANY
 from tests.faults.station import Station
 from tests.faults.steps import FREEZE, PAUSE
 
-SAMPLE = {"few": 7, "many": 2, "kills": 4, "besides": 2}
+SAMPLE = {"few": 5, "many": 1, "kills": 3, "besides": 1}
 PAIRS = 60
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
 from lxml import etree
 
 from include.sandbox.certificates import Authority
@@ -20,7 +21,7 @@ from include.sandbox.vendors.alerts import Alerts
 from include.sandbox.vendors.esb import Esb
 from interchange.core.esb_message import build_message, load_template
 from interchange.settings.files import templates_dir
-from tests.unit.core.test_esb_message import VALUES
+from tests.unit.core.test_esb_message import VALUES, XML_TEXT
 
 XML = {"Content-Type": "text/xml", "X-API-Key": ESB_API_KEY}
 
@@ -158,6 +159,13 @@ def test_without_a_charset_it_takes_ascii_only(bus: Esb, http: httpx.Client) -> 
     assert post(http, content, **{"Content-Type": "text/xml; charset=utf-8"}).status_code == 200
     assert post(http, message(details="Peña")).status_code == 200
     assert [message.fields["activity_details"] for message in bus.messages] == ["Peña", "Peña"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(details=XML_TEXT)
+def test_any_text_that_xml_can_hold_arrives_as_it_was(bus: Esb, http: httpx.Client, details: str) -> None:
+    assert post(http, message(details=details)).status_code == 200
+    assert bus.messages[-1].fields["activity_details"] == details
 
 
 def test_a_duplicate_is_taken_and_reported(bus: Esb, http: httpx.Client) -> None:

@@ -34,6 +34,9 @@ never here.
 `schedule` (cron, or empty for none) and `enabled` are read when Airflow parses the DAG: from the environment
 variables `INTERCHANGE_<DAG_ID>_SCHEDULE` and `INTERCHANGE_<DAG_ID>_ENABLED` (DAG id in capitals) or the file,
 never from the Variable.
+
+Texts of messages are templates in `include/templates` (another folder: `INTERCHANGE_TEMPLATES_DIR`); each says
+what it may hold, and is checked when it is used.
 """
 
 
