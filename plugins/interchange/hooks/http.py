@@ -492,7 +492,7 @@ class VendorHook(HttpHook):
             if repeatable:
                 raise
             return "", request_id
-        except (ValueError, TypeError, AttributeError, KeyError, InterchangeError):
+        except (ValueError, TypeError, AttributeError, LookupError, InterchangeError):
             # Not JSON, or not of the vendor's shape: the status alone has to do.
             return "", request_id
 

@@ -29,6 +29,8 @@ LARGEST_PAGE = 64 << 20
 MOST_PASSES = 6
 MOST_PAGES = 1000
 BURST_WAIT_S = 1.0
+DAY_S = 86_400
+MIDNIGHT_WITHIN_S = 60.0
 # The literal words of the vendor's errors, as our codes.
 _WORDS = {
     "Invalid API key": "wrong key",
@@ -121,7 +123,7 @@ class KnackHook(VendorHook):
         :raises SettingsError: the extra is no number from 1 to 1000.
         """
         value = self.extra.get("requests_per_second") or LIMIT_PER_SECOND
-        if not str(value).isdigit() or not 1 <= int(value) <= 1000:
+        if not str(value).isdecimal() or not 1 <= int(value) <= 1000:
             raise SettingsError(
                 f"connection {self.http_conn_id}: extra 'requests_per_second' must be a number from 1 to 1000"
             )
@@ -143,11 +145,12 @@ class KnackHook(VendorHook):
         if left is not None and left.remaining <= 0 and response.headers.get("X-PlanLimit-Remaining"):
             return max(left.resets_in_s, 1.0)
         try:
-            # Seconds since 1970. Our clock may differ from theirs; a second is all that a burst ever costs.
+            # Seconds since 1970.
             wait_s = float(response.headers["X-RateLimit-Reset"]) - time.time()
         except (KeyError, ValueError):
             return super().asks_to_wait(response) or BURST_WAIT_S
-        return min(max(wait_s, 0.05), BURST_WAIT_S)
+        # Any other wait comes of clocks that differ; a second is all that a burst ever costs.
+        return wait_s if 0.05 <= wait_s <= BURST_WAIT_S else BURST_WAIT_S
 
     def error_text(self, text: str) -> str:
         words = text.removeprefix("ValidationError: ").strip().rstrip(".")
@@ -163,13 +166,18 @@ class KnackHook(VendorHook):
         except RateLimited as exc:
             left = self.allowance
             if exc.status == 429 and left is not None and left.remaining <= 0:
-                raise DailyLimit(
-                    operation,
-                    f"the account's {left.limit} requests of the day are used up",
-                    retry_after_s=exc.retry_after_s,
-                    status=429,
-                ) from exc
-            raise
+                number = f"{left.limit} "
+            elif exc.status is None and _until_midnight(exc.retry_after_s):
+                # Another worker was told, and the shared limit lets nobody ask until then.
+                number = ""
+            else:
+                raise
+            raise DailyLimit(
+                operation,
+                f"the account's {number}requests of the day are used up",
+                retry_after_s=exc.retry_after_s,
+                status=exc.status,
+            ) from exc
 
     # Operations
 
@@ -320,6 +328,12 @@ def _application(data: Mapping[str, Any]) -> Application:
             for _, view in views
         },
     )
+
+
+def _until_midnight(seconds: float) -> bool:
+    """Whether a wait ends when the vendor's day does, give or take what clocks differ."""
+    ends_s = (time.time() + seconds) % DAY_S
+    return min(ends_s, DAY_S - ends_s) <= MIDNIGHT_WITHIN_S
 
 
 def _whole(value: Any) -> int:
