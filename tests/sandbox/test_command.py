@@ -146,8 +146,15 @@ def test_every_service_has_its_connection() -> None:
         }
         onedrive = found["onedrive_default"]
 
-        assert set(found) == {"qualtrics_default", "onedrive_default", "modo_default"}
-        assert {conn.conn_type for conn in found.values()} == {"qualtrics", "onedrive", "modo"}
+        assert {conn_id: conn.conn_type for conn_id, conn in found.items()} == {
+            "qualtrics_default": "qualtrics",
+            "onedrive_default": "onedrive",
+            "modo_default": "modo",
+            "knack_default": "knack",
+            "knack_signs_markings": "knack",
+            "esb_default": "esb",
+            "alerts_default": "http",
+        }
         assert onedrive.host == sandbox.url("graph")
         assert onedrive.extra_dejson["authority"] == sandbox.url("identity")
         assert (

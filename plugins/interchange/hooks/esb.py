@@ -102,10 +102,10 @@ class EsbHook(VendorHook):
 
     @property
     def session(self) -> requests.Session:
-        if self._session is None:
-            session = super().session
-            if self.extra.get("client_certificate") or self.extra.get("client_key"):
-                session.mount("https://", _WithCertificate(self._context()))
+        if self._session is None and (self.extra.get("client_certificate") or self.extra.get("client_key")):
+            # Before there is a session: none is left behind without a certificate that cannot be used.
+            adapter = _WithCertificate(self._context())
+            super().session.mount("https://", adapter)
         return super().session
 
     def _context(self) -> ssl.SSLContext:
@@ -115,7 +115,8 @@ class EsbHook(VendorHook):
         :raises SettingsError: certificate and key are not both there, cannot be read, or do not belong together.
         """
         certificate, key = self.secret("client_certificate"), self.secret("client_key")
-        context = ssl.create_default_context()
+        # Not the default context: that one trusts the system's authorities beside the connection's own.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         named = f"connection {self.http_conn_id}: extra"
         try:
             with tempfile.TemporaryDirectory(prefix="interchange-") as folder:
@@ -213,7 +214,7 @@ def fault_in(content: bytes) -> str | None:
     if root is None:
         return None
     for namespace in _SOAP:
-        found = root.find(f".//{{{namespace}}}Fault")
+        found = next(root.iter(f"{{{namespace}}}Fault"), None)
         if found is not None:
             code = (
                 found.findtext("faultcode")

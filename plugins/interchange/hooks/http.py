@@ -62,18 +62,22 @@ LOCKED_RETRY_AFTER_S = 300.0
 LASTING_FAILURES = (501, 505, 507)
 
 
-class _WithoutQueries(logging.Filter):
-    """Keeps credentials in URLs out of the lines that urllib3 writes for every request at level DEBUG."""
+class _WithoutPaths(logging.Filter):
+    """
+    Keeps URLs out of the lines that urllib3 writes for every request at level DEBUG.
+
+    Credentials are in queries, and in paths as well: those of chats' webhooks.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(
-                value.partition("?")[0] if isinstance(value, str) else value for value in record.args
+                "/…" if isinstance(value, str) and value.startswith("/") else value for value in record.args
             )
         return True
 
 
-logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutPaths())
 
 
 class Limiter(Protocol):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import email.utils
+import functools
 import logging
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from include.sandbox.certificates import Authority
 from include.sandbox.core import Sandbox
@@ -25,7 +28,7 @@ from interchange.errors import (
     SettingsError,
     Unavailable,
 )
-from interchange.hooks.answers import LARGEST_ANSWER, parse_retry_after
+from interchange.hooks.answers import LARGEST_ANSWER, network_error, parse_retry_after
 from interchange.hooks.http import ATTEMPTS, LONGEST_WAIT_S
 from interchange.ledger import Ledger
 from interchange.ledger.limits import RateLimiter
@@ -87,6 +90,11 @@ def test_a_host_without_a_scheme_is_spoken_to_by_tls(airflow: Connections, sandb
         ("vendor.example", 443, "https://vendor.example"),
         ("https://vendor.example:8443/v1/", 443, "https://vendor.example:8443/v1"),
         ("https://vendor.example:8443", 8443, "https://vendor.example:8443"),
+        # Beside an address with a path, it stands before the path.
+        ("https://vendor.example/v1/csr", 8443, "https://vendor.example:8443/v1/csr"),
+        ("vendor.example/v1/", 8443, "https://vendor.example:8443/v1"),
+        ("https://vendor.example/v1", 443, "https://vendor.example/v1"),
+        ("https://vendor.example/", 8443, "https://vendor.example:8443"),
     ],
 )
 def test_a_port_is_in_the_address_once(airflow: Connections, host: str, port: int | None, base: str):
@@ -363,6 +371,24 @@ def test_an_endless_answer_is_cut_off(sandbox: Sandbox, hook: OddHook, waits: Wa
     assert not waits
 
 
+@pytest.mark.parametrize(("size", "fits"), [(1000, True), (1001, False), (9 << 20, True)])
+def test_how_large_an_answer_may_be_is_the_calls_own(
+    size: int, fits: bool, sandbox: Sandbox, hook: OddHook, waits: Waits
+):
+    """Less or more than usual."""
+    answers(sandbox, lambda: Response(body=b"x" * size))
+    largest = size if fits else size - 1
+    call = functools.partial(hook.call, "odd.read", "GET", "/things/one", largest=largest)
+    if fits:
+        assert len(call(repeatable=True).content) == size
+        return
+    with pytest.raises(Refused, match=f"larger than {largest} bytes"):
+        call(repeatable=True)
+    with pytest.raises(OutcomeUnknown, match=f"larger than {largest} bytes"):
+        call(repeatable=False)
+    assert not waits
+
+
 @pytest.mark.parametrize(
     "answer", [answer_html(200), answer_json(200, [1]), Response(), Response(status=204)]
 )
@@ -442,6 +468,106 @@ def test_an_error_without_a_code_is_told_by_its_status(sandbox: Sandbox, hook: O
         answers(sandbox, lambda answer=answer: answer)
         with pytest.raises(Refused, match=r"refused by the vendor.* \(HTTP 400\)$"):
             hook.write()
+
+
+class TalkativeHook(OddHook):
+    """Its vendor speaks in plain text, counts in each answer, and asks to wait in a header of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.seen: list[int] = []
+
+    def saw(self, response: requests.Response) -> None:
+        self.seen.append(response.status_code)
+
+    def error_text(self, text: str) -> str:
+        return "quota" if text.startswith("Too much") else ""
+
+    def asks_to_wait(self, response: requests.Response) -> float | None:
+        return float(response.headers["X-Wait"]) if "X-Wait" in response.headers else None
+
+
+@pytest.mark.parametrize(("text", "code"), [("Too much, Jane Doe", "quota"), ("Jane Doe", ""), ("", "")])
+def test_an_error_in_plain_text_is_told_by_a_code_of_ours(
+    text: str, code: str, airflow: Connections, sandbox: Sandbox
+):
+    answers(sandbox, lambda: Response(status=400, body=text.encode()))
+    with pytest.raises(Refused) as raised:
+        TalkativeHook().write()
+    assert raised.value.code == code
+    assert (f"({code})" if code else "vendor (HTTP") in str(raised.value)
+    assert "Jane" not in str(raised.value)
+
+
+def test_a_vendors_own_way_to_ask_for_a_wait_is_everybodys(
+    airflow: Connections, sandbox: Sandbox, worker: Callable[..., Ledger], waits: Waits
+):
+    first, second = (
+        TalkativeHook(pause=waits, limiter=RateLimiter(worker(name).engine)) for name in ("ann", "bob")
+    )
+    answers(sandbox, lambda: Response(status=429, headers=[("X-Wait", "300"), ("Retry-After", "1")]))
+    for hook in (first, second):
+        with pytest.raises(RateLimited) as raised:
+            hook.read()
+        assert 250 < raised.value.retry_after_s <= 300
+    assert (first.seen, second.seen, waits) == ([429], [], [])
+
+
+def test_every_answer_is_seen_and_no_failed_line(airflow: Connections, sandbox: Sandbox, waits: Waits):
+    hook = TalkativeHook(pause=waits)
+    for status in (500, 204, 302, 404):
+        answers(sandbox, lambda status=status: Response(status=status))
+        with contextlib.suppress(RemoteError):
+            hook.call("odd.write", "POST", "/things/one", repeatable=False)
+    arm(sandbox, "odd", "reset", operation="write")
+    with pytest.raises(OutcomeUnknown):
+        hook.write()
+    assert hook.seen == [500, 204, 302, 404]
+
+
+@pytest.mark.parametrize("body", [[], {}, {"errors": []}, [[]], 3, "text", None])
+def test_a_vendors_error_of_another_shape_is_an_error_still(
+    body: Any, airflow: Connections, sandbox: Sandbox
+):
+    class Deep(OddHook):
+        def error_code(self, payload: Any) -> str:
+            return str(payload["errors"][0]["code"])
+
+    answers(sandbox, lambda: answer_json(422, body))
+    with pytest.raises(Refused, match=r"refused by the vendor \(HTTP 422\)$"):
+        Deep().write()
+
+
+# A server that wants to know us
+
+
+@pytest.mark.parametrize(
+    "alert",
+    [
+        "BAD_CERTIFICATE",
+        "UNSUPPORTED_CERTIFICATE",
+        "CERTIFICATE_REVOKED",
+        "CERTIFICATE_EXPIRED",
+        "CERTIFICATE_UNKNOWN",
+        "CERTIFICATE_REQUIRED",
+        "UNKNOWN_CA",
+        "ACCESS_DENIED",
+        "HANDSHAKE_FAILURE",
+    ],
+)
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_handshake_that_ends_over_our_certificate_is_for_a_person(alert: str, repeatable: bool):
+    text = f"[SSL: TLSV1_ALERT_{alert}] tlsv1 alert (_ssl.c:2580)"
+    for kind in (requests.exceptions.SSLError, requests.ConnectionError):
+        told = network_error("odd.write", kind(text), repeatable)
+        assert type(told) is Refused
+        assert "client certificate" in str(told)
+
+
+@pytest.mark.parametrize("text", ["[SSL: TLSV1_ALERT_INTERNAL_ERROR]", "[SSL: UNEXPECTED_EOF_WHILE_READING]"])
+def test_a_handshake_that_ends_otherwise_is_not(text: str):
+    assert type(network_error("odd.read", requests.exceptions.SSLError(text), True)) is Unavailable
+    assert type(network_error("odd.write", requests.exceptions.SSLError(text), False)) is OutcomeUnknown
 
 
 def test_a_refused_credential_is_renewed_once(airflow: Connections, sandbox: Sandbox, waits: Waits):

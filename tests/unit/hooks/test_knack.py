@@ -400,7 +400,11 @@ def test_the_test_button_tells_of_an_application_without_objects(hook: KnackHook
 
 
 def test_neither_logs_nor_errors_hold_the_key_a_filter_or_a_value(
-    airflow: Connections, hook: KnackHook, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    airflow: Connections,
+    hook: KnackHook,
+    sandbox: Sandbox,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ):
     caplog.set_level("DEBUG")
     told = []
@@ -415,7 +419,7 @@ def test_neither_logs_nor_errors_hold_the_key_a_filter_or_a_value(
         with pytest.raises((OutcomeUnknown, Refused)) as raised:
             hook.update_record(TABLE, FIRST, {DETAILS: "written words"})
         told.append(str(raised.value))
-    everything = caplog.text + "".join(told)
-    assert "knack.update_record" in everything, "something was logged"
+    everything = caplog.text + "".join(told) + "".join(capsys.readouterr())
+    assert "knack.update_record: HTTP 401" in everything, "something was logged"
     for word in (*airflow.secrets, "READY_TO_SEND", "Jane", "written words"):
         assert word not in everything
