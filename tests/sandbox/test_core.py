@@ -246,7 +246,7 @@ def test_a_client_that_does_not_trust_the_authority_refuses(sandbox: Sandbox) ->
         pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
     ):
         stranger.get(sandbox.url("echo"))
-    assert sandbox.requests.entries() == []
+    assert {entry["operation"] for entry in sandbox.requests.entries()} <= {"handshake"}
 
 
 @pytest.mark.parametrize("name", ["elsewhere.example", "127.0.0.2"])
