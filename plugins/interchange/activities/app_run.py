@@ -57,6 +57,9 @@ POISON_FIELD = "message"
 SUSPICIOUS = 3
 # Requests that the status of one activity takes: a look and a write.
 COST = 2
+BAD_REQUEST = 400
+# So many records are named in an error.
+NAMED = 5
 # More others than any number of attempts asks for need not be counted.
 ENOUGH_OTHERS = 100
 
@@ -141,7 +144,8 @@ class AppRun:
         self._proven = False
         self._stopped: InterchangeError | None = None
         self._new_unknown = 0
-        self._not_taken = 0
+        self._undone = 0
+        self._unmarked: list[str] = []
         self.summary = Summary(app=app.name)
 
     # What is ready
@@ -274,6 +278,8 @@ class AppRun:
                 lane.failures = effect.attempts
                 if effect.state is State.UNKNOWN and not self._may_resend(effect.ref):
                     lane.held_by = Outcome.UNKNOWN
+                elif effect.state is State.QUARANTINED:
+                    lane.held_by = Outcome.SET_ASIDE
             rest.append(activity)
         lane.rest = rest
 
@@ -290,12 +296,14 @@ class AppRun:
             log.warning("Record %s is set aside: %s %s", activity.record_id, activity.field, activity.reason)
         return effect
 
-    @staticmethod
-    def _is_mended(effect: Effect, activity: Activity) -> bool:
-        """Whether what it was set aside for may be over: the record was edited, or the plan finds nothing wrong now."""
+    def _is_mended(self, effect: Effect, activity: Activity) -> bool:
+        """
+        Whether what it was set aside for may be over: the record was edited, or the plan finds nothing wrong with the
+        field any more. What the schema or the bus refused only they can judge, so it stays until somebody acts.
+        """
         if effect.digest != activity.digest:
             return True
-        return activity.verdict is Verdict.SEND and effect.field != POISON_FIELD
+        return activity.verdict is Verdict.SEND and effect.field in self._app.fields.meanings()
 
     def _mark(self, worker: Worker, activity: Activity, status: str) -> bool:
         """Write the status; False if that did not work now: the record stays ready, and a later run does it."""
@@ -303,10 +311,22 @@ class AppRun:
             return False
         try:
             worker.statuses.write(activity.record_id, status)
-        except Busy:
+        except Busy as exc:
+            # Of a process that was killed: its claim has yet to run out.
+            log.info("%s", exc)
+            self._add_undone()
             return False
         except DailyLimit as exc:
             self._stop(self._for_today(exc))
+            return False
+        except Refused as exc:
+            if exc.status != BAD_REQUEST:
+                self._stop(exc)
+                return False
+            # A rule of the application forbids it for this one record; the others can go on.
+            log.warning("Record %s: its status is refused: %s", activity.record_id, exc)
+            with self._lock:
+                self._unmarked.append(activity.record_id)
             return False
         except InterchangeError as exc:
             self._stop(exc)
@@ -422,7 +442,7 @@ class AppRun:
         except Busy as exc:
             # Of a process that was killed: its claim has yet to run out.
             log.info("%s", exc)
-            self._add_not_taken()
+            self._add_undone()
             return Outcome.LATER
         except Faulted as exc:
             log.warning("Record %s: %s", activity.record_id, exc)
@@ -435,7 +455,7 @@ class AppRun:
         except Unavailable as exc:
             log.warning("Record %s: %s", activity.record_id, exc)
             self._failed(activity)
-            self._add_not_taken()
+            self._add_undone()
             return Outcome.LATER
         except (Refused, SettingsError) as exc:
             self._stop(exc)
@@ -522,7 +542,7 @@ class AppRun:
             after=timedelta(minutes=self._app.poison.after_minutes),
         ):
             if len(faults) < SUSPICIOUS or not self._proven:
-                self._add_not_taken()
+                self._add_undone()
             return Outcome.LATER
         reason = f"the bus has refused it {len(faults)} times since {faults[0]:%Y-%m-%d %H:%M} UTC and taken others"
         try:
@@ -590,8 +610,17 @@ class AppRun:
                 f"{self._app.outage_after} messages in a row were not taken: the bus is not well; "
                 f"{self.summary.waiting} activities wait and go by themselves when it is",
             )
-        if self._not_taken:
-            raise Unavailable(OPERATION, f"{self._not_taken} message(s) were not taken; they are tried again")
+        if self._unmarked:
+            raise Refused(
+                "knack.update_record",
+                f"Knack refuses the status of {len(self._unmarked)} record(s): {', '.join(self._unmarked[:NAMED])}. "
+                "Correct them or the field's rules in Knack; their messages are not sent again",
+                status=BAD_REQUEST,
+            )
+        if self._undone:
+            raise Unavailable(
+                OPERATION, f"{self._undone} message(s) or status(es) are not done; they are tried again"
+            )
 
     # Small things
 
@@ -610,9 +639,9 @@ class AppRun:
         with self._lock:
             setattr(self.summary, name, getattr(self.summary, name) + 1)
 
-    def _add_not_taken(self) -> None:
+    def _add_undone(self) -> None:
         with self._lock:
-            self._not_taken += 1
+            self._undone += 1
 
     def _stop(self, exc: InterchangeError) -> None:
         self._stopped = self._stopped or exc
