@@ -15,7 +15,6 @@ from interchange.core.knack_zones import zone_of
 from interchange.errors import NotFound, OutcomeUnknown, RateLimited, Refused, SettingsError, Unavailable
 from interchange.hooks import knack as module
 from interchange.hooks.knack import DailyLimit, KnackHook
-from interchange.ledger.limits import RateLimiter
 from tests.unit.vendors import Connections, Waits, arm, calls
 
 APP = "data-tracker"
@@ -226,21 +225,6 @@ def test_the_days_allowance_is_known_from_each_answer(hook: KnackHook, knack: An
     read(hook)
     assert hook.allowance is not None
     assert (hook.allowance.limit, hook.allowance.remaining) == (100, 59)
-
-
-def test_the_shared_limiter_keeps_ten_a_second_without_one_refusal(
-    airflow: Connections, knack: Any, sandbox: Sandbox, ledger_file: Any
-) -> None:
-    from interchange.ledger.database import make_engine
-
-    knack.set_options({"requests_per_second": 10})
-    engine = make_engine(f"sqlite:///{ledger_file}")
-    hook = KnackHook(limiter=RateLimiter(engine))
-    for _ in range(22):
-        hook.record(TABLE, record_id(APP, 1))
-    hook.close()
-    engine.dispose()
-    assert {entry["status"] for entry in calls(sandbox, "record")} == {200}
 
 
 @pytest.mark.parametrize("value", ["0", "many", "1001"])
