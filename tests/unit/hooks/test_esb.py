@@ -78,6 +78,7 @@ def test_any_success_that_is_no_web_page_is_one(
         (200, b"<html><body>Sign in</body></html>"),
         (200, b'<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><body/></html>'),
         (200, b"<!DOCTYPE HTML><HTML><br></HTML>"),
+        (200, b"<HTML/>"),
         (200, b'{"ok": true}'),
         (200, b"OK"),
         (202, b"<envelope>"),

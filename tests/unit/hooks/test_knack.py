@@ -146,6 +146,16 @@ def test_no_records_are_none_and_known_at_once(hook: KnackHook, knack: Any, sand
     assert len(calls(sandbox, "view_records")) == 1
 
 
+def test_an_empty_page_is_the_end_whatever_was_announced(
+    hook: KnackHook, knack: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+):
+    """Each page that is asked for in vain is taken from the day's allowance."""
+    monkeypatch.setattr(module, "ROWS_PER_PAGE", 4)
+    knack.set_options({"announce_extra": 100})
+    assert read(hook) == list(range(1, 9))
+    assert len(calls(sandbox, "view_records")) == 2 * 3
+
+
 def test_a_view_without_end_is_given_up(hook: KnackHook, knack: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "ROWS_PER_PAGE", 2)
     monkeypatch.setattr(module, "MOST_PAGES", 3)
