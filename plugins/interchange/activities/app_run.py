@@ -229,6 +229,9 @@ class AppRun:
                 for _ in pool.map(with_worker, lanes):
                     continue
 
+            first = workers.get()
+            self._clear_up(first)
+            workers.put(first)
             each(self._settle_certain)
             first = workers.get()
             self._prove(first, lanes)
@@ -260,6 +263,12 @@ class AppRun:
         return Worker(knack=knack, bus=bus, statuses=statuses)
 
     # What is certain already
+
+    def _clear_up(self, worker: Worker) -> None:
+        try:
+            self._undone += worker.statuses.clear_up()
+        except InterchangeError as exc:
+            self._stop(exc)
 
     def _settle_certain(self, worker: Worker, lane: Lane) -> None:
         """All that needs no bus: statuses of what was sent or is not to be sent, and what is set aside."""

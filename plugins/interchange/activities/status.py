@@ -81,6 +81,30 @@ class StatusWriter:
             else:
                 return
 
+    def clear_up(self) -> int:
+        """
+        Settle writes whose outcome nobody saw, such as those of a killed process, by looking.
+
+        A record that was written is not ready any more, so no plan leads to it. One that is still ready is left to its
+        plan.
+
+        :return: how many are still claimed by a process that is gone: a later try settles them.
+        """
+        mine: dict[str, Any] = {"workflow": self._workflow, "kind": STATUS, "key_prefix": f"{self._prefix}/"}
+        for effect in self._ledger.list(**mine, state=State.UNKNOWN):
+            record_id, _, rest = effect.ref.key.removeprefix(f"{self._prefix}/").partition("/")
+            status, found = rest.rpartition("/")[0], self._look(record_id)
+            if found != self._ready:
+                self._ledger.settle(
+                    effect.ref,
+                    to=State.CONFIRMED,
+                    by=self._ledger.owner,
+                    reason="found by look-up",
+                    receipt={"status": status} if found == status else self._left(record_id, found),
+                    attempt=effect.attempts,
+                )
+        return len(self._ledger.list(**mine, state=State.BEGUN))
+
     def _look(self, record_id: str) -> str | None:
         """The record's status now; None if there is no such record any more."""
         try:

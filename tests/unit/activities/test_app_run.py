@@ -13,7 +13,7 @@ import pytest
 from include.sandbox.vendors.knack.seeds import field_key, record_id
 from include.sandbox.vendors.knack.service import _Invalid
 from interchange.errors import Busy, InterchangeError, Refused, SettingsError, Unavailable
-from interchange.ledger import State
+from interchange.ledger import EffectRef, State
 from interchange.settings.files import templates_dir
 from tests.unit.activities.conftest import NAME, World
 from tests.unit.vendors import Connections, arm, calls
@@ -460,6 +460,43 @@ def test_made_ready_again_by_a_person_it_is_marked_again_and_not_sent(world: Wor
     world.run()
     assert world.accepted() == [1]
     assert world.status(1) == SENT
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "edited", "deleted", "ready again"])
+def test_a_write_that_nobody_saw_the_end_of_is_looked_up_by_the_next_run(
+    world: World, meanwhile: str
+) -> None:
+    world.has({"number": 1, "sr": "A"})
+    world.run()
+    ref = EffectRef("knack_to_esb", "status", f"{NAME}/{record_id(NAME, 2)}/{SENT}/1")
+    world.has({"number": 2, "sr": "A", "status": SENT})
+    # As a process leaves it that is killed directly after the answer.
+    world.ledger.begin(ref, lease_s=0.001)
+    if meanwhile == "edited":
+        world.edit(2, status=IGNORED)
+    elif meanwhile == "deleted":
+        del world.knack.app(NAME).tables["object_75"].records[record_id(NAME, 2)]
+    elif meanwhile == "ready again":
+        world.edit(2, status=READY)
+    world.run()
+    effect = world.ledger.get(ref)
+    assert effect is not None
+    assert effect.state is State.CONFIRMED
+    said = {"nothing": {"status": SENT}, "edited": {"left": "changed"}, "deleted": {"left": "deleted"}}
+    assert effect.receipt == said.get(meanwhile, {"status": SENT})
+    writes = [
+        entry
+        for entry in world.knack.snapshot()["audit"]
+        if entry["by"] == "api" and entry["record"] == record_id(NAME, 2)
+    ]
+    assert len(writes) == (meanwhile == "ready again")
+
+
+def test_one_that_a_dead_process_still_claims_is_waited_for(world: World) -> None:
+    world.ledger.begin(
+        EffectRef("knack_to_esb", "status", f"{NAME}/{record_id(NAME, 2)}/{SENT}/1"), lease_s=30
+    )
+    assert "are not done" in failing(world.run, Unavailable)
 
 
 def test_a_record_deleted_meanwhile_is_no_trouble(world: World) -> None:
