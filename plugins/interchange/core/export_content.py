@@ -34,6 +34,8 @@ _HTML = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+# How every SPSS system file begins; the third kind is compressed.
+_SPSS = (b"$FL2", b"$FL3")
 _ENVELOPE = re.compile(rb'\s*\{\s*"(?:meta|result)"\s*:')
 
 RESPONSE_ID_COLUMN = "ResponseId"
@@ -61,10 +63,12 @@ class ExportInspector:
     Watches one export. Feed every byte once and in order, then call :meth:`finish`.
 
     :param export_format: a key of :data:`~interchange.core.qualtrics_options.FORMATS`.
+    :param packed: a ZIP was ordered: nothing else will do.
     """
 
-    def __init__(self, export_format: str) -> None:
+    def __init__(self, export_format: str, *, packed: bool = False) -> None:
         self._format = export_format
+        self._packed = packed
         self._content = _Content()
         self._counter = counter_for(export_format)
         self._head = b""
@@ -125,11 +129,15 @@ class ExportInspector:
             raise BadRecord("export", "the file is an HTML page, not an export")
         if _ENVELOPE.match(head):
             raise BadRecord("export", "the file is an API answer, not an export")
+        if self._packed and not self.zipped:
+            raise BadRecord("export", "a ZIP was ordered, and the file is none")
         start = head.lstrip()[:1]
         if self._format in ("json", "ndjson") and start not in (b"{", b""):
             raise BadRecord("export", f"the file does not begin like {self._format}")
         if self._format == "xml" and start != b"<" and not head.startswith(_MARKS):
             raise BadRecord("export", "the file does not begin like xml")
+        if self._format == "spss" and not self._head.startswith(_SPSS):
+            raise BadRecord("export", "the file does not begin like an SPSS system file")
 
 
 class _Content:

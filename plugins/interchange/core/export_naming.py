@@ -6,13 +6,16 @@ from __future__ import annotations
 from interchange.core.windows import Window
 
 
-def delivery_key(name: str, window: Window, revision: int | None) -> str:
+def delivery_key(name: str, window: Window, content: str, revision: int | None) -> str:
     """
     The key of one revision of one window's file; without ``revision`` what all of them begin with.
 
     A revision is what one request asked for: the first export of the window, or a later repetition of it.
+
+    :param content: a digest of what is exported and where to. Another survey, format or destination is another
+        effect: its file is never taken for this one's.
     """
-    return f"{name}/{window.stamp}/r{'' if revision is None else revision}"
+    return f"{name}/{window.stamp}/{content}/r{'' if revision is None else revision}"
 
 
 def revision_of(key: str) -> int:
@@ -20,6 +23,6 @@ def revision_of(key: str) -> int:
     return int(key.rsplit("/r", 1)[1])
 
 
-def job_key(name: str, window: Window, revision: int, number: int | None) -> str:
+def job_key(name: str, window: Window, content: str, revision: int, number: int | None) -> str:
     """The key of the ``number``-th job for a revision; without it what all of them begin with."""
-    return f"{delivery_key(name, window, revision)}/j{'' if number is None else number}"
+    return f"{delivery_key(name, window, content, revision)}/j{'' if number is None else number}"

@@ -87,10 +87,14 @@ class JsonCounter:
 
     :param path: the brackets that are open around a response: ``b"{["`` in ``{"responses": [{…}]}``, ``b""``
         in ndjson.
+    :param key: what every export has somewhere, as written: an error's JSON has brackets too.
     """
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, key: bytes) -> None:
         self._path = path
+        self._key = key
+        self._has_key = False
+        self._end = b""
         self._held_back = b""
         self._in_string = False
         self._open = bytearray()
@@ -99,6 +103,10 @@ class JsonCounter:
 
     def feed(self, data: bytes) -> None:
         """See :class:`RowCounter`."""
+        if not self._has_key:
+            seen = self._end + data
+            self._has_key = self._key in seen
+            self._end = seen[-(len(self._key) - 1) :]
         if self._held_back:
             data = self._held_back + data
             self._held_back = b""
@@ -136,6 +144,8 @@ class JsonCounter:
             raise BadRecord("export", "the JSON is cut off: it ends inside an object")
         if self._path and self._roots != 1:
             raise BadRecord("export", "the JSON is not one object")
+        if not self._has_key and (self._path or self._rows):
+            raise BadRecord("export", f"the JSON has no {self._key.decode()}: it is no export")
         return self._rows
 
 
@@ -170,9 +180,9 @@ def counter_for(export_format: str) -> RowCounter | None:
     if export_format in ("csv", "tsv"):
         return TableCounter()
     if export_format == "json":
-        return JsonCounter(b"{[")
+        return JsonCounter(b"{[", b'"responses"')
     if export_format == "ndjson":
-        return JsonCounter(b"")
+        return JsonCounter(b"", b'"values"')
     if export_format == "xml":
         return XmlCounter()
     return None

@@ -7,8 +7,10 @@ Nothing here knows Airflow. What has happened is in the ledger; what happens nex
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +21,7 @@ from interchange.delivery.ledger_progress import LedgerProgress
 from interchange.delivery.objects import ObjectDelivery
 from interchange.delivery.onedrive import OneDriveDelivery, Target, receipt_of
 from interchange.delivery.source import Damaged, Source
-from interchange.errors import NotFound, Refused, Unavailable
+from interchange.errors import Busy, Conflict, NotFound, Refused, Unavailable
 from interchange.exports import DAG_ID, PlannedExport
 from interchange.hooks.http import Limiter
 from interchange.hooks.onedrive import OneDriveHook
@@ -31,6 +33,7 @@ from interchange.settings.qualtrics_to_onedrive import Export, OneDriveDestinati
 DELIVERY = "delivery"
 JOB = "export"
 JOBS_PER_REQUEST = 2
+DIGEST_LENGTH = 12
 # How far back an in-place file's deliveries are looked through for a newer one.
 RECENT_DELIVERIES = 200
 
@@ -84,11 +87,12 @@ class ExportRun:
         The revision of the file this request is about.
 
         What the request has delivered stays its own, whoever came after it. Otherwise an unfinished revision is joined,
-        whoever began it; after a finished one the next is begun.
+        whoever began it; after a finished one the next is begun. All of them are about the same content and place:
+        after a correction of the settings nothing of before is joined.
         """
         if joined is not None:
             return joined
-        prefix = delivery_key(self._planned.name, self._planned.window, None)
+        prefix = delivery_key(self._planned.name, self._planned.window, self._content, None)
         known = self._ledger.list(workflow=DAG_ID, kind=DELIVERY, key_prefix=prefix, limit=None)
         revisions = {revision_of(effect.ref.key): effect for effect in known}
         done = [number for number, effect in revisions.items() if effect.state is State.CONFIRMED]
@@ -99,8 +103,20 @@ class ExportRun:
         self._ledger.plan(self._delivery_ref(revision), run=self._run)
         return revision
 
+    @functools.cached_property
+    def _body(self) -> dict[str, Any]:
+        return build_export_body(self._export.format, self._export.options, self._planned.window)
+
+    @functools.cached_property
+    def _content(self) -> str:
+        """What is exported and where to: whatever differs in one of them is another effect."""
+        survey = [self._export.conn_id, self._export.survey_id, self._export.survey_name]
+        parts = json.dumps([survey, self._body, self._place()], sort_keys=True)
+        return keyed_hash(parts)[:DIGEST_LENGTH]
+
     def _delivery_ref(self, revision: int) -> EffectRef:
-        return EffectRef(DAG_ID, DELIVERY, delivery_key(self._planned.name, self._planned.window, revision))
+        key = delivery_key(self._planned.name, self._planned.window, self._content, revision)
+        return EffectRef(DAG_ID, DELIVERY, key)
 
     def delivered(self, revision: int) -> Effect | None:
         effect = self._ledger.get(self._delivery_ref(revision))
@@ -115,16 +131,12 @@ class ExportRun:
         """
         Make sure that a file replaced in place does not already hold a newer window.
 
-        A late retry or a backfill must not put yesterday's responses over today's. A person who names the window on the
-        form, or clears the task, may.
+        A late retry, a backfill or a cleared task must not put yesterday's responses over today's. Only a person who
+        names the window on the form may.
 
         :raises Superseded: it does.
         """
-        if (
-            self._export.destination.unique
-            or self._planned.asked_for
-            or not str(self._run.request).endswith("/c0")
-        ):
+        if self._export.destination.unique or self._planned.asked_for:
             return
         prefix = f"{self._planned.name}/"
         newest = ""
@@ -204,10 +216,9 @@ class ExportRun:
     def _start(self, revision: int, number: int) -> dict[str, Any]:
         def start() -> dict[str, Any]:
             survey_id = self._export.survey_id or self._qualtrics.survey_id_of(self._export.survey_name or "")
-            body = build_export_body(self._export.format, self._export.options, self._planned.window)
             return {
                 "survey_id": survey_id,
-                "progress_id": self._qualtrics.start_export(survey_id, body),
+                "progress_id": self._qualtrics.start_export(survey_id, self._body),
                 "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
             }
 
@@ -234,11 +245,12 @@ class ExportRun:
             )
 
     def _jobs(self, revision: int) -> list[Effect]:
-        prefix = job_key(self._planned.name, self._planned.window, revision, None)
+        prefix = job_key(self._planned.name, self._planned.window, self._content, revision, None)
         return self._ledger.list(workflow=DAG_ID, kind=JOB, key_prefix=prefix, limit=None)
 
     def _job_ref(self, revision: int, number: int) -> EffectRef:
-        return EffectRef(DAG_ID, JOB, job_key(self._planned.name, self._planned.window, revision, number))
+        key = job_key(self._planned.name, self._planned.window, self._content, revision, number)
+        return EffectRef(DAG_ID, JOB, key)
 
     # The file
 
@@ -249,21 +261,40 @@ class ExportRun:
         :raises Unavailable: the next try goes on.
         :raises Superseded: another run was faster with a newer window.
         """
+        ref = self._delivery_ref(revision)
+        # Two windows may be written to one place; their bytes must not meet.
+        claim = self._ledger.hold(f"{DAG_ID}/place/{self._place()}", lease_s=self._lease_s)
+        with self._usable(revision, job) as source, claim:
+            # Only now can nobody else write there any more.
+            try:
+                self.check_newest()
+            except Superseded:
+                self._abandon(ref)
+                raise
+            return self._to_destination(ref, source, job)
+
+    def read(self, revision: int, job: Job) -> dict[str, Any]:
+        """
+        Make sure that the job's file is a whole export, and store it nowhere: for messages about a window whose file
+        a newer one has replaced.
+
+        :raises Unavailable: it is not; the next try asks for another job.
+        """
+        with self._usable(revision, job) as source, source.reading() as reading:
+            return {"survey_id": job.survey_id, "file_id": job.file_id, "rows": reading.measure().rows}
+
+    @contextmanager
+    def _usable(self, revision: int, job: Job) -> Iterator[Source]:
+        """The job's file; where it turns out to be no export, the next try asks for another."""
         file_id = job.file_id or ""
-        zipped = is_compressed(self._export.options)
         source = Source(
             lambda: self._qualtrics.export_file(job.survey_id, file_id),
             identity=file_id,
             export_format=self._export.format,
-            unpack=not zipped,
+            packed=is_compressed(self._export.options),
         )
-        ref = self._delivery_ref(revision)
         try:
-            # Two windows may be written to one place; their bytes must not meet.
-            with self._ledger.hold(f"{DAG_ID}/place/{self._place()}", lease_s=self._lease_s):
-                # Only now can nobody else write there any more.
-                self.check_newest()
-                return self._to_destination(ref, source, job)
+            yield source
         except (Damaged, NotFound) as exc:
             if isinstance(exc, NotFound) and not exc.operation.startswith("qualtrics."):
                 raise
@@ -271,6 +302,18 @@ class ExportRun:
             raise Unavailable(
                 exc.operation, f"{exc.detail}; another job is needed", status=exc.status
             ) from exc
+
+    def _abandon(self, ref: EffectRef) -> None:
+        """Leave nothing half done where nothing is to be done any more; the caller holds the claim on the place."""
+        # An attempt whose outcome nobody saw: whatever it stored has been replaced.
+        with suppress(Busy, Conflict, NotFound):
+            self._ledger.settle(
+                ref, to=State.PLANNED, by=self._ledger.owner, reason="a newer window has replaced it"
+            )
+        to = self._export.destination
+        if isinstance(to, OneDriveDestination):
+            with closing(OneDriveHook(to.conn_id, limiter=self._limiter)) as onedrive:
+                self._onedrive_delivery(onedrive, to, ref).abandon()
 
     def _place(self) -> str:
         """One name for one file, whichever export and window it is for; hashed, since a mailbox is part of it."""
@@ -295,16 +338,8 @@ class ExportRun:
         to = self._export.destination
         if isinstance(to, OneDriveDestination):
             common["conn_id"] = to.conn_id
-            target = Target(
-                user=to.user,
-                folder=to.folder,
-                name=self._planned.file_name,
-                media_type=media_type(self._export.format, zipped=is_compressed(self._export.options)),
-            )
             with closing(OneDriveHook(to.conn_id, limiter=self._limiter)) as onedrive:
-                delivery = OneDriveDelivery(
-                    onedrive, target, LedgerProgress(self._ledger, ref), fragment_size=to.fragment_size
-                )
+                delivery = self._onedrive_delivery(onedrive, to, ref)
 
                 def find() -> dict[str, Any] | None:
                     found = delivery.find()
@@ -326,6 +361,19 @@ class ExportRun:
             resend=True,
             lease_s=self._lease_s,
             run=self._run,
+        )
+
+    def _onedrive_delivery(
+        self, hook: OneDriveHook, to: OneDriveDestination, ref: EffectRef
+    ) -> OneDriveDelivery:
+        target = Target(
+            user=to.user,
+            folder=to.folder,
+            name=self._planned.file_name,
+            media_type=media_type(self._export.format, zipped=is_compressed(self._export.options)),
+        )
+        return OneDriveDelivery(
+            hook, target, LedgerProgress(self._ledger, ref), fragment_size=to.fragment_size
         )
 
     def result(self, receipt: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ read and found sound.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -97,13 +98,16 @@ class OneDriveDelivery:
         self._fragment_size = fragment_size
         self._small_file = small_file
         self._pause = pause
+        # What an earlier try left counts only for the place that this one is about.
+        place = f"{hook.account}\n{target.user}\n{target.path}"
+        self._place = hashlib.sha256(place.encode()).hexdigest()
 
     def find(self) -> Delivered | None:
         """What an interrupted try left: the item, if it is the file that try was about to finish."""
         saved = self._progress.load() or {}
         expected = saved.get("expected")
-        if not isinstance(expected, Mapping):
-            return None  # No try ever came to its last byte.
+        if not isinstance(expected, Mapping) or saved.get("place") != self._place:
+            return None  # No try ever came to its last byte here.
         facts = FileFacts(**expected)
         item = self._stored(facts, before=saved.get("before"))
         return None if item is None else Delivered(item=item, facts=facts, verdict=self._judge(item, facts))
@@ -139,7 +143,9 @@ class OneDriveDelivery:
         self._drop_session()
         (fragment,) = reading.fragments(max(total, 1), total=total)
         facts = _facts_of(fragment)
-        self._progress.save({"expected": facts.as_json(), "before": self._version_now()})
+        self._progress.save(
+            {"place": self._place, "expected": facts.as_json(), "before": self._version_now()}
+        )
         item = self._hook.put_small(
             self._target.user, self._target.path, bytes(fragment.content), media_type=self._target.media_type
         )
@@ -172,9 +178,11 @@ class OneDriveDelivery:
         )
 
     def _open_session(self, source: Source, total: int) -> dict[str, Any]:
-        saved = (self._progress.load() or {}).get("session")
+        progress = self._progress.load() or {}
+        saved = progress.get("session")
         if isinstance(saved, dict):
-            if saved["total"] == total and saved["source"] == source.identity:
+            same_place = progress.get("place") == self._place
+            if same_place and saved["total"] == total and saved["source"] == source.identity:
                 try:
                     saved["resume_at"] = next_offset(self._hook.session_ranges(saved["url"])) or 0
                 except (NotFound, BadRecord):
@@ -199,7 +207,7 @@ class OneDriveDelivery:
             "sending_prefix": "",
             "resume_at": 0,
         }
-        self._progress.save({"session": session})
+        self._progress.save({"place": self._place, "session": session})
         return session
 
     def _new_session(self, total: int) -> str:
@@ -239,6 +247,7 @@ class OneDriveDelivery:
             if fragment.start < resume_at:
                 raise _SessionLost("the fragment size has changed since")
             progress: dict[str, Any] = {
+                "place": self._place,
                 "session": {
                     **session,
                     "sent": fragment.start,
@@ -350,15 +359,23 @@ class OneDriveDelivery:
             raise _SessionLost("the server wants bytes that have passed")
         return offset
 
+    def abandon(self) -> None:
+        """End an upload session that an earlier try left open: the file is not wanted any more."""
+        saved = (self._progress.load() or {}).get("session")
+        if isinstance(saved, dict):
+            self._cancel(saved)
+
     def _drop_session(self) -> None:
         saved = (self._progress.load() or {}).get("session")
-        if not isinstance(saved, dict):
-            return
+        if isinstance(saved, dict):
+            self._cancel(saved)
+            self._progress.save({})
+
+    def _cancel(self, session: Mapping[str, Any]) -> None:
         try:
-            self._hook.cancel_session(saved["url"])
+            self._hook.cancel_session(session["url"])
         except (Unavailable, Refused):
             log.info("An abandoned upload session could not be cancelled; it ends by itself")
-        self._progress.save({})
 
     # Proof
 

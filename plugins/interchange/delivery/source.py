@@ -70,7 +70,8 @@ class Source:
     :param opener: opens the vendor's answer.
     :param identity: names the content: the same identity is the same file (Qualtrics' file id).
     :param export_format: what the file should be, see :class:`~interchange.core.export_content.ExportInspector`.
-    :param unpack: hand on the content of a ZIP instead of the ZIP: the vendor may pack what was asked for unpacked.
+    :param packed: a ZIP was ordered, and nothing else will do. If not, the content of a ZIP is handed on instead of
+        the ZIP: the vendor may pack what was asked for unpacked.
     """
 
     def __init__(
@@ -79,30 +80,30 @@ class Source:
         *,
         identity: str,
         export_format: str,
-        unpack: bool,
+        packed: bool,
     ) -> None:
         self._open = opener
         self.identity = identity
         self._format = export_format
-        self._unpack = unpack
+        self._packed = packed
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         """Open the file from its start."""
         with self._open() as download:
-            yield Reading(download, export_format=self._format, unpack=self._unpack)
+            yield Reading(download, export_format=self._format, packed=self._packed)
 
 
 class Reading:
     """One pass over the file, hashed and inspected. ``length`` is None where it is not known beforehand."""
 
-    def __init__(self, download: Download, *, export_format: str, unpack: bool) -> None:
-        self._inspector = ExportInspector(export_format)
+    def __init__(self, download: Download, *, export_format: str, packed: bool) -> None:
+        self._inspector = ExportInspector(export_format, packed=packed)
         self._sha256 = hashlib.sha256()
         self._quick_xor = QuickXorHash()
         self._chunks = download.chunks(CHUNK)
         self.length = download.length
-        if unpack:
+        if not packed:
             first = next(self._chunks, b"")
             while len(first) < 4 and (more := next(self._chunks, b"")):
                 first += more

@@ -84,6 +84,11 @@ class OneDriveHook(VendorHook):
 
     _application: Any = None
 
+    @property
+    def account(self) -> str:
+        """What the connection leads to: the service's address and the directory whose drives these are."""
+        return f"{self.base}/{self.secret('tenant')}"
+
     # Token
 
     @property

@@ -14,7 +14,7 @@ from interchange.operators.links import LedgerLink, StoredFileLink, SurveyLink
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from interchange.delivery.export_run import ExportRun
+    from interchange.delivery.export_run import ExportRun, Job
     from interchange.exports import PlannedExport
 
 DELIVERIES = AssetAlias("interchange-survey-exports")
@@ -74,10 +74,19 @@ class ExportResponsesOperator(BaseOperator):
             )
             revision = work.choose_revision(revision)
             done = work.delivered(revision)
+            superseded = False
             try:
-                result = work.result(done.receipt or {} if done else self._perform(work, revision))
+                receipt = done.receipt or {} if done else self._perform(work, revision)
             except Superseded as exc:
-                raise AirflowSkipException(str(exc)) from None
+                if not export.notify:
+                    raise AirflowSkipException(str(exc)) from None
+                self.log.warning("%s The file stays as it is; this window's messages are still sent.", exc)
+                superseded = True
+                receipt = work.read(revision, self._job(work, revision))
+            result = {**work.result(receipt), "superseded": superseded}
+        self.made = result
+        if superseded:
+            return result
         self.log.info(
             "%s: %s bytes, %s responses, proof: %s; peak memory of this task %.0f MiB",
             planned.destination,
@@ -86,7 +95,6 @@ class ExportResponsesOperator(BaseOperator):
             result["proof"],
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
-        self.made = result
         _publish(context, planned, result)
         return result
 
@@ -104,6 +112,10 @@ class ExportResponsesOperator(BaseOperator):
             )
             self.defer(trigger=DateTimeTrigger(moment), method_name="resume", kwargs={"revision": revision})
         work.check_newest()
+        return work.deliver(revision, self._job(work, revision))
+
+    def _job(self, work: ExportRun, revision: int) -> Job:
+        """The job that has the file; leaves by a deferral while it runs."""
         job = work.job(revision)
         if job.file_id is None:
             from interchange.triggers.qualtrics import ExportJobTrigger
@@ -118,7 +130,7 @@ class ExportResponsesOperator(BaseOperator):
                 method_name="resume",
                 kwargs={"revision": revision},
             )
-        return work.deliver(revision, job)
+        return job
 
 
 def _publish(context: Context, planned: PlannedExport, result: Mapping[str, Any]) -> None:

@@ -228,6 +228,11 @@ def test_what_is_no_export_is_refused(export_format: str, data: bytes, reason: s
         ("json", b"[1]", "does not begin"),
         ("json", b'{"a":' + b"[" * 300, "nested"),
         ("json", b"StartDate,EndDate", "does not begin like json"),
+        ("json", b'{"error":{"code":"RC_1"}}', 'no "responses"'),
+        ("json", b"{}", 'no "responses"'),
+        ("ndjson", b'{"error":{"code":"RC_1"}}', 'no "values"'),
+        ("spss", b"Service unavailable", "does not begin like an SPSS system file"),
+        ("spss", b"", "is empty"),
         ("ndjson", b'{"a":1}\n{"a":', "cut off"),
         ("xml", b"<Responses><Response></Resp", "cut off"),
         ("xml", b"a,b,c", "does not begin like xml"),
@@ -236,6 +241,19 @@ def test_what_is_no_export_is_refused(export_format: str, data: bytes, reason: s
 def test_damaged_content_is_refused(export_format: str, data: bytes, reason: str) -> None:
     with pytest.raises(BadRecord, match=reason):
         inspect(export_format, data)
+
+
+def test_what_was_ordered_packed_must_be_a_zip() -> None:
+    """A gateway's words, or an API's, are none, whatever the format."""
+    content = table([["a", "b", "c", "d"]])
+    for data, reason in ((content, "a ZIP was ordered"), (b"Service unavailable", "a ZIP was ordered")):
+        inspector = ExportInspector("csv", packed=True)
+        inspector.feed(data)
+        with pytest.raises(BadRecord, match=reason):
+            inspector.finish()
+    inspector = ExportInspector("csv", packed=True)
+    inspector.feed(packed(content))
+    assert inspector.finish().rows == 1
 
 
 ZIPS = {

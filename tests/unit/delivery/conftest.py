@@ -72,12 +72,12 @@ class Vendor:
             body=pieces(), length=announced, headers=[("Content-Type", type_)]
         )
 
-    def source(self, *, identity: str = "file-1", export_format: str = "csv", unpack: bool = False) -> Source:
+    def source(self, *, identity: str = "file-1", export_format: str = "csv", packed: bool = False) -> Source:
         return Source(
             lambda: self._hook.download("odd.read", "/things/file"),
             identity=identity,
             export_format=export_format,
-            unpack=unpack,
+            packed=packed,
         )
 
 

@@ -131,10 +131,18 @@ def test_an_older_window_does_not_replace_a_newer_file(sandbox: Sandbox, work: W
     with pytest.raises(Superseded):
         done(late)
     assert files(sandbox)["/Exports/tracker.zip"]["versions"] == 1
-    # Others may: asked for by its window, cleared, or with a name of its own.
+    # Neither does a backfill that reprocesses its runs, or a person who clears the task.
+    with pytest.raises(Superseded):
+        done(work("cid", settings=REPLACED, interval=older, request="run/c1"))
+    # Others may: asked for by its window, or with a name of its own.
     done(work("bob", settings=REPLACED, **OLDER))
-    done(work("cid", settings=REPLACED, interval=older, request="run/c1"))
     done(work("dan", interval=older))
+
+
+def test_the_newest_window_is_replaced_by_its_own_repetition(sandbox: Sandbox, work: Work):
+    done(work(settings=REPLACED))
+    done(work("bob", settings=REPLACED, request="run/c1"))
+    assert files(sandbox)["/Exports/tracker.zip"]["versions"] == 2
 
 
 def test_a_newer_window_that_was_faster_is_not_replaced(sandbox: Sandbox, work: Work):
@@ -147,6 +155,81 @@ def test_a_newer_window_that_was_faster_is_not_replaced(sandbox: Sandbox, work: 
     with pytest.raises(Superseded, match="already holds a newer window"):
         older.deliver(1, job)
     assert files(sandbox)["/Exports/tracker.zip"]["versions"] == 1
+
+
+def test_what_a_newer_window_overtook_leaves_nothing_open(
+    sandbox: Sandbox, work: Work, worker: Callable[..., Ledger]
+):
+    """Its upload session is ended, and nobody is asked what became of it."""
+    interval = Window(*(dt.datetime.fromisoformat(text) for text in OLDER.values()))
+    sandbox.vendor("qualtrics").seed({"large": {"survey_id": "SV_0large", "bytes": 5_600_000}})
+    in_fragments = {**REPLACED["destination"], "fragment_mib": 1}
+    large = {"survey_id": "SV_0large", "destination": in_fragments}
+    older = work("bob", settings=large, interval=interval)
+    revision = older.choose_revision(None)
+    job = older.job(revision)
+    arm(sandbox, "upload", "lose_answer", operation="fragment", call=2)
+    arm(sandbox, "upload", "status", operation="session_status", times=99)
+    with pytest.raises((OutcomeUnknown, Unavailable)):
+        older.deliver(revision, job)
+    sandbox.faults.clear()
+    done(work(settings=large))
+    assert not calls(sandbox, "cancel")
+    with pytest.raises(Superseded):
+        work("cid", settings=large, interval=interval).deliver(revision, job)
+    assert len(calls(sandbox, "cancel")) == 1
+    assert not worker("eve").list(state=State.UNKNOWN)
+
+
+def test_a_window_that_was_overtaken_can_still_be_read(sandbox: Sandbox, work: Work):
+    """For its messages; a useless file asks for another job here, too."""
+    interval = Window(*(dt.datetime.fromisoformat(text) for text in OLDER.values()))
+    done(work(settings=REPLACED))
+    options(sandbox, html_files=1)
+    older = work("bob", settings=REPLACED, interval=interval)
+    revision = older.choose_revision(None)
+    with pytest.raises(Unavailable, match="another job is needed"):
+        older.read(revision, older.job(revision))
+    job = older.job(revision)
+    assert older.read(revision, job)["file_id"] == job.file_id
+    assert files(sandbox)["/Exports/tracker.zip"]["versions"] == 1
+
+
+# Corrected settings
+
+
+CORRECTIONS: dict[str, dict[str, Any]] = {
+    "survey": {"survey_id": "SV_0feedback"},
+    "format": {"format": "json"},
+    "options": {"options": {"useLabels": True}},
+    "folder": {"destination": {**TRACKER["destination"], "folder": "Corrected"}},
+}
+
+
+@pytest.mark.parametrize("changed", CORRECTIONS)
+def test_after_a_correction_nothing_of_before_is_delivered(changed: str, sandbox: Sandbox, work: Work):
+    """The job that ran when a person found the mistake is of no use any more, and neither is its upload."""
+    wrong = work()
+    first = wrong.job(wrong.choose_revision(None))
+    right = work("bob", request="run/c1", settings=CORRECTIONS[changed])
+    revision = right.choose_revision(None)
+    job = right.job(revision)
+    assert job.progress_id != first.progress_id
+    receipt = right.deliver(revision, job)
+    assert receipt["file_id"] == job.file_id
+    assert receipt["survey_id"] == CORRECTIONS[changed].get("survey_id", "SV_0symptoms")
+    ((path, _),) = files(sandbox).items()
+    assert path.startswith("/Corrected/" if changed == "folder" else "/Exports/")
+    # Taken back, the first one is what it was.
+    again = work("cid", request="run/c2")
+    assert again.job(again.choose_revision(None)).progress_id == first.progress_id
+
+
+def test_another_format_on_the_form_does_not_join_a_running_job(sandbox: Sandbox, work: Work):
+    options(sandbox, polls_until_complete=10**6)
+    first, second = work(), work("bob", request="form/c0", format="json")
+    jobs = [run.job(run.choose_revision(None)) for run in (first, second)]
+    assert jobs[0].progress_id != jobs[1].progress_id
 
 
 # Jobs

@@ -425,8 +425,9 @@ def test_a_folder_that_takes_the_name_in_mid_upload_is_a_conflict(
     made: list[int] = []
 
     def somebody(sent: int) -> None:
-        if sent > SIZE // 2 and not made:
+        if sent > 1_200_000 and not made:
             made.append(sent)
+            wait_for(lambda: bool(calls(sandbox, "create_session")))
             OneDriveHook(pause=waits).ensure_folder(USER, "Exports/large.csv")
 
     large.on_piece = somebody

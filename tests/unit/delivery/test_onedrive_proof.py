@@ -149,18 +149,25 @@ def test_a_zip_that_was_not_asked_for_is_unpacked(
     """The vendor may pack a large result all the same; the file must be what its name says."""
     content = csv_of(size)
     vendor.gives(a_zip(content, level=1))
-    receipt = deliver("ann", vendor.source(unpack=True))
+    receipt = deliver("ann", vendor.source(packed=False))
     assert is_there(sandbox, content)
     assert receipt["size"] == size
     vendor.gives(content)
-    assert deliver("bob", vendor.source(unpack=True)) == receipt
+    assert deliver("bob", vendor.source(packed=False)) == receipt
 
 
 def test_a_zip_that_was_asked_for_is_stored_as_it_is(sandbox: Sandbox, vendor: Vendor, deliver: Deliver):
     packed = a_zip(LARGE)
     vendor.gives(packed)
-    assert deliver("ann", vendor.source(), name="large.zip")["size"] == len(packed)
+    assert deliver("ann", vendor.source(packed=True), name="large.zip")["size"] == len(packed)
     assert is_there(sandbox, packed, "/Exports/large.zip")
+
+
+def test_something_else_in_place_of_the_zip_is_not_stored(sandbox: Sandbox, vendor: Vendor, deliver: Deliver):
+    vendor.gives(LARGE)
+    with pytest.raises(Damaged, match="a ZIP was ordered, and the file is none"):
+        deliver("ann", vendor.source(packed=True), name="large.zip")
+    assert files(sandbox) == {}
 
 
 # Secrets
