@@ -65,6 +65,10 @@ class AirflowRun:
         """What an operator does with a failed run: clear its failed tasks and what follows them."""
         self._scheduled.clear(run_id=self._run_id, only_failed=True, dag_run_state=DagRunState.RUNNING)
 
+    def clear_all(self, _job: dict[str, Any]) -> None:
+        """What an operator does after the settings were corrected: have everything planned anew."""
+        self._scheduled.clear(run_id=self._run_id, dag_run_state=DagRunState.RUNNING)
+
     def recover(self, _job: dict[str, Any]) -> None:
         """What the scheduler does when a worker has died: its running tasks fail, and may be retried."""
         with create_session() as session:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from include.sandbox.faults import FaultKind
 from tests.faults.cases import Case, Run, Scenario, World, complaints, stops
@@ -61,6 +61,11 @@ class Plan:
             # Directly before its commit a process locks the ledger, for as long as it stands.
             if case.stop and (case.stop.where, case.stop.side) != (LEDGER, BEFORE)
         ]
+
+
+def corrections(mistaken: Plan, right: Scenario) -> list[Case]:
+    """A run with mistaken settings killed at each step, then corrected and cleared."""
+    return [replace(case, scenario=right, mistaken=mistaken.scenario) for case in mistaken.kills]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +187,8 @@ def try_all(
 
 
 def _part(case: Case) -> str:
+    if case.mistaken:
+        return "corrections"
     if case.stop:
         return f"{case.stop.how}s"
     return "pairs of faults" if len(case.faults) > 1 else "single faults"

@@ -115,12 +115,15 @@ class Case:
 
     :param beside: a second run that is started when the first one stands still; its ``Stop.how`` is then ``pause`` or
         ``freeze``.
+    :param mistaken: a scenario whose settings the run begins with; after its first end, whatever that is, a person
+        corrects them and clears the whole run.
     """
 
     scenario: Scenario
     faults: tuple[tuple[Call, Kind], ...] = ()
     stop: Stop | None = None
     beside: Run | None = None
+    mistaken: Scenario | None = None
 
     @property
     def id(self) -> str:
@@ -129,6 +132,8 @@ class Case:
             what.append(str(self.stop))
         if self.beside:
             what.append(f"{self.scenario.run.name}-beside-{self.beside.name}")
+        if self.mistaken:
+            what.append(f"corrected-from-{self.mistaken.name}")
         return f"{self.scenario.name}/" + "+".join(what)
 
 

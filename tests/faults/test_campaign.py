@@ -8,12 +8,21 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.campaign import make_plan, pairs, seed, try_all
-from tests.faults.qualtrics_to_onedrive import DEFERRED, LARGE, MORNING, SCENARIOS, SMALL
+from tests.faults.campaign import corrections, make_plan, pairs, seed, try_all
+from tests.faults.qualtrics_to_onedrive import (
+    DEFERRED,
+    LARGE,
+    MORNING,
+    OVERTAKEN,
+    SCENARIOS,
+    SMALL,
+    WRONG_LARGE_SURVEY,
+    WRONG_SURVEY,
+)
 from tests.faults.station import Station
 from tests.faults.steps import PAUSE
 
-SAMPLE = {"faults": 9, "kills": 3, "besides": 2}
+SAMPLE = {"faults": 9, "kills": 3, "besides": 2, "corrections": 2}
 PAIRS_PER_SCENARIO = 25
 
 
@@ -22,11 +31,13 @@ def test_a_sample_of_what_may_happen_changes_nothing(station: Station, say: Call
     """Another sample with SEED=…; ``make faults`` tries everything."""
     began = time.monotonic()
     drawn = random.Random(seed())
-    plans = [make_plan(station, scenario) for scenario in (SMALL, LARGE)]
+    plans = [make_plan(station, scenario) for scenario in (SMALL, LARGE, OVERTAKEN)]
+    mistaken = make_plan(station, WRONG_LARGE_SURVEY)
     cases = [
         *drawn.sample([case for plan in plans for case in plan.singles], SAMPLE["faults"]),
         *drawn.sample([case for plan in plans for case in plan.kills], SAMPLE["kills"]),
         *drawn.sample([case for plan in plans for case in plan.beside(MORNING, PAUSE)], SAMPLE["besides"]),
+        *drawn.sample(corrections(mistaken, SMALL), SAMPLE["corrections"]),
     ]
     try_all(plans, cases, [station], began, say)
 
@@ -47,4 +58,9 @@ def test_every_fault_and_every_kill_changes_nothing(
         for case in (*plan.singles, *plan.kills, *pairs(plan, PAIRS_PER_SCENARIO, drawn))
     ]
     deferred = make_plan(stations[0], DEFERRED)
-    try_all([*plans, deferred], [*cases, *deferred.singles], stations, began, say)
+    corrected = [
+        case
+        for scenario in (WRONG_SURVEY, WRONG_LARGE_SURVEY)
+        for case in corrections(make_plan(stations[0], scenario), SMALL)
+    ]
+    try_all([*plans, deferred], [*cases, *deferred.singles, *corrected], stations, began, say)

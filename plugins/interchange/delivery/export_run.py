@@ -271,7 +271,9 @@ class ExportRun:
             except Superseded:
                 self._abandon(ref)
                 raise
-            return self._to_destination(ref, source, job)
+            receipt = self._to_destination(ref, source, job)
+        self._retire_others()
+        return receipt
 
     def read(self, revision: int, job: Job) -> dict[str, Any]:
         """
@@ -302,6 +304,21 @@ class ExportRun:
             raise Unavailable(
                 exc.operation, f"{exc.detail}; another job is needed", status=exc.status
             ) from exc
+
+    def _retire_others(self) -> None:
+        """Ask nobody what became of attempts for the same window with settings that were corrected since."""
+        prefix = delivery_key(self._planned.name, self._planned.window, self._content, None)
+        window = prefix.removesuffix(f"{self._content}/r")
+        for effect in self._ledger.list(workflow=DAG_ID, key_prefix=window, limit=None):
+            if effect.state in (State.BEGUN, State.UNKNOWN) and not effect.ref.key.startswith(prefix):
+                # One that is still at it keeps its claim.
+                with suppress(Busy, Conflict):
+                    self._ledger.settle(
+                        effect.ref,
+                        to=State.PLANNED,
+                        by=self._ledger.owner,
+                        reason="the export has other settings now, with which it was delivered",
+                    )
 
     def _abandon(self, ref: EffectRef) -> None:
         """Leave nothing half done where nothing is to be done any more; the caller holds the claim on the place."""

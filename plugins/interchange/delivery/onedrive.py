@@ -254,7 +254,7 @@ class OneDriveDelivery:
                     "sent_prefix": fragment.prefix,
                     "sending": fragment.end,
                     "sending_prefix": fragment.prefix_after,
-                }
+                },
             }
             if fragment.facts is not None:
                 progress |= {"expected": fragment.facts.as_json(), "before": self._version_now()}
