@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from include.sandbox.certificates import Authority
-from include.sandbox.faults import Fault, FaultKind, FaultPlan
+from include.sandbox.faults import AT_THE_PORT, Fault, FaultKind, FaultPlan
 from include.sandbox.wire import (
     BadBody,
     Connection,
@@ -273,12 +273,20 @@ class Sandbox:
                 vendor.clear()
         self.save()
 
-    def _listen(self, name: str) -> None:
+    def _listen(self, name: str, shown: Authority | None = None) -> None:
+        """:param shown: whose certificate is shown instead of our own authority's; then nothing is answered."""
         vendor = self.vendors[name]
+
+        def answer(request: Request, connection: Connection) -> None:
+            if shown is None:
+                self._answer(vendor, request, connection)
+            else:
+                connection.cut()
+
         server = Server(
             (self.host, self._ports.get(name, 0)),
-            lambda request, connection: self._answer(vendor, request, connection),
-            self._tls_context(vendor) if vendor.tls else None,
+            answer,
+            self._tls_context(vendor, shown or self.authority) if vendor.tls else None,
             lambda reason: self._note_refused(name, reason),
         )
         self._ports[name] = server.server_address[1]
@@ -293,9 +301,9 @@ class Sandbox:
             vendor=name, operation=HANDSHAKE, method=None, path=None, status=None, reason=reason
         )
 
-    def _tls_context(self, vendor: Vendor) -> ssl.SSLContext:
+    def _tls_context(self, vendor: Vendor, authority: Authority) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        issued = self.authority.server(self.public_host)
+        issued = authority.server(self.public_host)
         context.load_cert_chain(issued.certificate, issued.key)
         if vendor.client_certificate_required:
             context.verify_mode = ssl.CERT_REQUIRED
@@ -330,17 +338,31 @@ class Sandbox:
 
     # Requests
 
-    def refuse(self, name: str, seconds: float, *, keep: Connection | None = None) -> None:
+    def _shut(self, fault: Fault, *, keep: Connection | None = None) -> None:
+        if fault.kind is FaultKind.BAD_CERTIFICATE:
+            foreign = Authority(self.folder / "foreign")
+            self.refuse(fault.vendor, fault.seconds, keep=keep, shown=foreign)
+        else:
+            self.refuse(fault.vendor, fault.seconds, keep=keep)
+
+    def refuse(
+        self, name: str, seconds: float, *, keep: Connection | None = None, shown: Authority | None = None
+    ) -> None:
         """
         Close a vendor's port, and every connection to it, for a while: connection refused.
 
         :param keep: a connection that may still give its answer.
+        :param shown: instead of refusing, show a certificate of this authority, and make no call of whoever trusts it.
         """
         self._servers.pop(name).close(keep=keep)
+        if shown is not None:
+            self._listen(name, shown)
         over = threading.Event()
 
         def reopen() -> None:
             over.wait(seconds)
+            if shown is not None:
+                self._servers.pop(name).close()
             if not self._stopping.is_set():
                 self._listen(name)
 
@@ -371,16 +393,18 @@ class Sandbox:
         operations = sorted({known.operation for known in vendor.routes} | {UNKNOWN})
         if fault.operation is not None and fault.operation not in operations:
             raise ValueError(f"{fault.vendor} has no operation {fault.operation!r}; it has {operations}")
-        if fault.kind is FaultKind.REFUSE:
+        if fault.kind in AT_THE_PORT:
             if fault.operation is not None or fault.times != 1:
                 raise ValueError(
                     "a refused call is never seen: it has no operation and no `times`, but `seconds`"
                 )
+            if fault.kind is FaultKind.BAD_CERTIFICATE and not vendor.tls:
+                raise ValueError(f"{fault.vendor} has no certificate: it speaks plain HTTP")
             if fault.vendor not in self._servers:
                 raise ValueError(f"the port of {fault.vendor} is closed already")
         self.faults.add(fault)
-        if (due := self.faults.refusal_due(fault.vendor)) is not None:
-            self.refuse(fault.vendor, due.seconds)
+        if (due := self.faults.due_at_port(fault.vendor)) is not None:
+            self._shut(due)
 
     def _answer(self, vendor: Vendor, request: Request, connection: Connection) -> None:
         started = time.monotonic()
@@ -405,9 +429,9 @@ class Sandbox:
             if request.method not in ("GET", "HEAD"):
                 # Before the answer: what a client was told outlives the sandbox's sudden end.
                 self.save()
-            if (refusal := self.faults.refusal_due(vendor.name)) is not None:
+            if (due := self.faults.due_at_port(vendor.name)) is not None:
                 connection.close_connection = True
-                self.refuse(vendor.name, refusal.seconds, keep=connection)
+                self._shut(due, keep=connection)
             if response is None:
                 connection.cut()
                 return

@@ -11,6 +11,8 @@ from typing import Any
 class FaultKind(StrEnum):
     REFUSE = "refuse"
     """The port is closed for ``seconds`` before the call: connection refused. Takes no operation."""
+    BAD_CERTIFICATE = "bad_certificate"
+    """For ``seconds`` before the call, the port shows a certificate that nobody trusts. Takes no operation."""
     RESET = "reset"
     """The request arrives, nothing is done, the connection is reset."""
     STALL = "stall"
@@ -32,6 +34,10 @@ class FaultKind(StrEnum):
     """The call is carried out; one byte of the answer is wrong (at ``after_bytes``, or in the middle)."""
     SLOW = "slow"
     """The call is carried out; the answer comes ``seconds`` later."""
+
+
+AT_THE_PORT = (FaultKind.REFUSE, FaultKind.BAD_CERTIFICATE)
+"""What keeps a call from being made at all."""
 
 
 @dataclass(kw_only=True)
@@ -108,7 +114,7 @@ class FaultPlan:
             for fault in self.faults:
                 if (
                     fault.vendor != vendor
-                    or fault.kind is FaultKind.REFUSE
+                    or fault.kind in AT_THE_PORT
                     or fault.operation not in (None, operation)
                 ):
                     continue
@@ -118,14 +124,14 @@ class FaultPlan:
                     return fault
             return None
 
-    def refusal_due(self, vendor: str) -> Fault | None:
-        """The refusal that the vendor's next call meets, if one waits."""
+    def due_at_port(self, vendor: str) -> Fault | None:
+        """What the vendor's next call meets before it is made, if that waits."""
         with self._lock:
             upcoming = self._calls.get((vendor, None), 0) + 1
             for fault in self.faults:
                 if (
                     fault.vendor == vendor
-                    and fault.kind is FaultKind.REFUSE
+                    and fault.kind in AT_THE_PORT
                     and not fault.met
                     and fault.call == upcoming
                 ):

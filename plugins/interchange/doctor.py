@@ -78,12 +78,7 @@ def _absent(dag_id: str) -> Finding | None:
 
 
 def _connection(conn_id: str, hook: type[VendorHook]) -> Finding:
-    from airflow.sdk.exceptions import AirflowNotFoundException
-
-    try:
-        well, detail = hook(conn_id).test_connection()
-    except AirflowNotFoundException:
-        well, detail = False, f"there is no connection {conn_id}; create it (type {hook.conn_type})"
+    well, detail = hook(conn_id).test_connection()
     return Finding(subject=f"connection {conn_id}", health=Health.GOOD if well else Health.BAD, detail=detail)
 
 

@@ -10,23 +10,27 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from interchange.core.suggest import did_you_mean
 from interchange.core.windows import Window, parse_moment
 from interchange.errors import SettingsError
 from interchange.runs import explicit_window, lookback_window, run_window
 from interchange.settings import load_settings
-from interchange.settings.model import validate
-from interchange.settings.qualtrics_to_onedrive import Export, OneDriveDestination, Settings
+from interchange.settings.qualtrics_to_onedrive import (
+    Export,
+    OneDriveDestination,
+    Settings,
+    shared_files,
+)
 
 log = logging.getLogger(__name__)
 
 DAG_ID = "qualtrics_to_onedrive"
 DEFAULT_LOOKBACK = timedelta(hours=24)
+FURTHEST_END = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +70,14 @@ def plan_exports(context: Mapping[str, Any]) -> list[PlannedExport]:
     """
     params = context.get("params") or {}
     settings: Settings = load_settings(DAG_ID)
-    planned = [
-        _planned(_with_format(export, params.get("format")), context)
-        for export in _chosen(settings.exports, params.get("exports") or [])
-    ]
+    _check_is_past(context)
+    chosen = {
+        export.name: _with_format(export, params.get("format"))
+        for export in settings.select(_names(params.get("exports") or []))
+    }
+    if shared := shared_files(chosen.get(export.name, export) for export in settings.exports):
+        raise SettingsError(f"format {params.get('format')!r}: with it, {'; '.join(shared)}")
+    planned = [_planned(export, context) for export in chosen.values()]
     for entry in planned:
         log.info("%s: %s as %s to %s", entry.name, entry.window, entry.format, entry.destination)
     return planned
@@ -92,27 +100,23 @@ def export_of(planned: PlannedExport) -> Export:
     )
 
 
-def _chosen(exports: Iterable[Export], names: object) -> list[Export]:
-    known = {export.name: export for export in exports}
-    if not isinstance(names, list):
-        raise SettingsError(f"exports: {names!r} is not a list of names; exports: {', '.join(known)}")
-    for name in names:
-        if name not in known:
-            raise SettingsError(
-                f"exports: there is no {name!r}; exports: {', '.join(known)}.{did_you_mean(str(name), known)}"
-            )
-    return [export for export in known.values() if not names or export.name in names]
+def _check_is_past(context: Mapping[str, Any]) -> None:
+    """A run may wait for the end of its day, not for a date with a slip of the pen."""
+    window = explicit_window(context)
+    if window is not None and window.end > datetime.now(UTC) + FURTHEST_END:
+        raise SettingsError(
+            f"window_end: {window.end_text} is more than {FURTHEST_END.days} day ahead: nothing was recorded until then"
+        )
+
+
+def _names(form: object) -> list[str]:
+    if not isinstance(form, list):
+        raise SettingsError(f"exports: {form!r} is not a list of names")
+    return [str(name) for name in form]
 
 
 def _with_format(export: Export, form: object) -> Export:
-    if form in (None, "", export.format):
-        return export
-    changed, problems = validate(
-        Export, {**export.model_dump(by_alias=True, exclude_unset=True), "format": form}
-    )
-    if changed is None:
-        raise SettingsError(f"format {form!r} does not go with export {export.name!r}: {'; '.join(problems)}")
-    return changed
+    return export if form in (None, "", export.format) else export.with_format(str(form))
 
 
 def _planned(export: Export, context: Mapping[str, Any]) -> PlannedExport:

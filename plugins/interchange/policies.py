@@ -17,6 +17,7 @@ from airflow.sdk import RetryDecision, RetryPolicy
 
 from interchange.errors import (
     BadRecord,
+    Busy,
     OutcomeUnknown,
     RateLimited,
     Refused,
@@ -43,7 +44,9 @@ class OutboundPolicy(RetryPolicy):
 
     ==================================  ===================================================================
     SettingsError, Refused, BadRecord   fail now: the same again would fail again
-    RateLimited, Busy                   retry after the time the other side asked for, and a little more
+    RateLimited                         retry after the time the other side asked for, and a little more
+    Busy                                retry when the claim could have run out; whoever holds it then is at work,
+                                        and is waited for ever longer, like Unavailable
     OutcomeUnknown                      retry: the next try looks the effect up before doing anything
     Unavailable                         retry after 30 s, 60 s, 120 s …, at most 15 minutes
     anything else                       what the task's own ``retries`` and ``retry_delay`` say
@@ -64,11 +67,16 @@ class OutboundPolicy(RetryPolicy):
         name = _name(exception)
         if isinstance(exception, (SettingsError, Refused, BadRecord)):
             return RetryDecision.fail(f"{name}: repeating it unchanged would fail again")
+        if isinstance(exception, Busy):
+            before = self._tries_before(try_number, max_tries, context)
+            wait_s = max(exception.retry_after_s, self._backoff_s(before - 1) if before else 0.0)
+            return _retry(name, wait_s, try_number, context)
         if isinstance(exception, RateLimited):
             wait_s = min(max(exception.retry_after_s, 0.0), LONGEST_REQUESTED_WAIT_S)
             return _retry(name, wait_s, try_number, context)
         if isinstance(exception, (Unavailable, OutcomeUnknown)):
-            return _retry(name, self._backoff_s(try_number, max_tries, context), try_number, context)
+            before = self._tries_before(try_number, max_tries, context)
+            return _retry(name, self._backoff_s(before), try_number, context)
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
@@ -81,9 +89,9 @@ class OutboundPolicy(RetryPolicy):
         return cls()
 
     @staticmethod
-    def _backoff_s(try_number: int, max_tries: int, context: Context | None) -> float:
+    def _tries_before(try_number: int, max_tries: int, context: Context | None) -> int:
         """
-        Doubles with each try since the task was last cleared.
+        How many tries there were before this one since the task was last cleared.
 
         ``try_number`` counts on over clearings, so after a few of them it alone would start with the longest
         wait.
@@ -91,8 +99,12 @@ class OutboundPolicy(RetryPolicy):
         first = 1
         if context is not None:
             first = max(max_tries - (context["ti"].task.retries or 0), 0) + 1
-        exponent = min(max(try_number - first, 0), 30)
-        return float(min(_base_s() * 2**exponent, LONGEST_BACKOFF_S))
+        return min(max(try_number - first, 0), 30)
+
+    @staticmethod
+    def _backoff_s(tries_before: int) -> float:
+        """Doubles with each try."""
+        return float(min(_base_s() * 2**tries_before, LONGEST_BACKOFF_S))
 
 
 def _base_s() -> float:

@@ -350,8 +350,8 @@ class TestSeeing:
 
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/move.export/links"
         links = calm.client.request("GET", path, query={"map_index": 0})["extra_links"]
-        assert links["File in OneDrive"].startswith("https://")
-        assert name in links["File in OneDrive"]
+        assert links["File in OneDrive"].startswith("/interchange/ledger/file?ref=")
+        assert "contoso" not in links["File in OneDrive"]
         assert links["Survey in Qualtrics"].startswith(calm.vendors.url("qualtrics"))
         assert "SV_0days" in links["Survey in Qualtrics"]
 

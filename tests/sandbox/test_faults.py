@@ -238,6 +238,22 @@ def test_a_refused_call_meets_a_closed_port_that_comes_back(
     assert len(sandbox.requests.entries()) == 2
 
 
+def test_a_port_can_show_a_certificate_that_nobody_trusts(
+    sandbox: Sandbox, client: httpx.Client, arm: Arm
+) -> None:
+    store(client)
+    arm(FaultKind.BAD_CERTIFICATE, call=3, seconds=0.5)
+    assert [outcome(lambda: store(client)) for _ in range(2)] == [200, "ConnectError"]
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        store(client)
+    # Whoever looks away finds nobody there.
+    with httpx.Client(base_url=sandbox.url("echo"), verify=False) as careless:  # noqa: S501  # that is the test
+        assert outcome(lambda: store(careless)) in ("RemoteProtocolError", "ReadError")
+    sandbox.end_refusals()
+
+    assert store(client).status_code == 200
+
+
 def test_a_refusal_waits_for_its_call_and_lets_the_one_before_finish(
     sandbox: Sandbox, client: httpx.Client, arm: Arm
 ) -> None:
@@ -346,6 +362,7 @@ def test_the_journal_says_which_call_met_which_fault(
         ({"kind": FaultKind.RESET, "vendor": "modem"}, "no vendor 'modem'"),
         ({"kind": FaultKind.REFUSE, "operation": "store"}, "never seen"),
         ({"kind": FaultKind.REFUSE, "times": 2}, "never seen"),
+        ({"kind": FaultKind.BAD_CERTIFICATE, "operation": "store"}, "never seen"),
         ({"kind": FaultKind.RESET, "call": 0}, "call must be a number from 1, got 0"),
         ({"kind": FaultKind.RESET, "times": 0}, "times must be"),
         ({"kind": FaultKind.SLOW, "seconds": "1"}, "seconds must be"),

@@ -83,16 +83,16 @@ def test_an_empty_form_means_everything(empty: object):
     [
         (
             {"exports": ["Tracker"]},
-            r"there is no 'Tracker'; exports: tracker, feedback\. Did you mean 'tracker'",
+            r"'Tracker' is no export; allowed: tracker, feedback\. Did you mean 'tracker'",
         ),
         ({"exports": ["feedbck", "tracker"]}, r"'feedbck'.* Did you mean 'feedback'"),
-        ({"exports": ["else"]}, r"'else'; exports: tracker, feedback\.$"),
-        ({"exports": "tracker"}, "'tracker' is not a list of names; exports: tracker, feedback"),
-        ({"exports": [1]}, "there is no 1;"),
-        ({"format": "pdf"}, r"format 'pdf' does not go with export 'tracker'.*allowed: csv, json"),
+        ({"exports": ["else"]}, r"'else' is no export; allowed: tracker, feedback\.$"),
+        ({"exports": "tracker"}, "'tracker' is not a list of names"),
+        ({"exports": [1]}, "'1' is no export;"),
+        ({"format": "pdf"}, r"export 'tracker' cannot be made as 'pdf'.*allowed: csv, json"),
         (
             {"format": "json"},
-            r"format 'json' does not go with export 'feedback'.*useLabels.*refused by Qualtrics",
+            r"export 'feedback' cannot be made as 'json'.*useLabels.*refused by Qualtrics",
         ),
         ({"window_start": "2026-01-01T00:00:00Z"}, "window_start is given without window_end"),
         ({"window_start": "yesterday", "window_end": "2026-01-01T00:00:00Z"}, "window_start"),
@@ -101,6 +101,27 @@ def test_an_empty_form_means_everything(empty: object):
 def test_a_mistake_on_the_form_is_explained(params: dict[str, Any], words: str):
     with pytest.raises(SettingsError, match=words):
         plan_exports(context(**params))
+
+
+def test_a_window_far_ahead_is_a_slip_of_the_pen():
+    """The run would wait for it, maybe for years. Today's window is waited for."""
+    now = dt.datetime.now(dt.UTC)
+    start, near, far = (
+        (now + dt.timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ") for hours in (-1, 20, 30)
+    )
+    assert plan_exports(context(window_start=start, window_end=near))
+    with pytest.raises(SettingsError, match=f"window_end: {far} is more than 1 day ahead"):
+        plan_exports(context(window_start=start, window_end=far))
+
+
+def test_a_format_on_the_form_does_not_make_two_exports_one_file(monkeypatch: pytest.MonkeyPatch):
+    one = {**TRACKER, "options": {"compress": False}}
+    exports(monkeypatch, one, {**one, "name": "as-json", "format": "json"})
+    assert len(plan_exports(context())) == 2
+    with pytest.raises(
+        SettingsError, match="format 'json': with it, 'tracker' and 'as-json' write the same file"
+    ):
+        plan_exports(context(exports=["tracker"], format="json"))
 
 
 def test_another_format_counts_for_its_exports_only():

@@ -111,6 +111,14 @@ def test_waits_double_up_to_a_quarter_of_an_hour() -> None:
         assert base <= wait <= base * 1.1
 
 
+def test_whoever_holds_a_claim_is_waited_for_ever_longer() -> None:
+    """First until a dead process's claim has run out; then a living one's transfer may take its time."""
+    waits = [delay_s(decide(remote(errors.Busy, retry_after_s=20), try_number=n)) for n in range(1, 9)]
+    for wait, base in zip(waits, [20, 30, 60, 120, 240, 480, 900, 900], strict=True):
+        assert base <= wait <= base * 1.1
+    assert delay_s(decide(remote(errors.Busy, retry_after_s=70), try_number=2)) >= 70
+
+
 def test_waits_start_small_again_after_a_clearing() -> None:
     # Cleared after 6 tries of a task with 4 retries: max_tries = 6 + 4, and the next try is number 7.
     waits = [

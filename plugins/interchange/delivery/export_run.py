@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from interchange.core.export_naming import delivery_key, job_key, revision_of
 from interchange.core.onedrive_names import comparison_key
@@ -393,8 +394,13 @@ class ExportRun:
             hook, target, LedgerProgress(self._ledger, ref), fragment_size=to.fragment_size
         )
 
-    def result(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
-        """What goes into XCom: keys and small facts."""
+    def result(self, revision: int, receipt: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        What goes into XCom: keys and small facts.
+
+        ``file_url`` is a path of our page, which leads on to the file: OneDrive's own address of it names the mailbox.
+        """
+        ref = {"ref": str(self._delivery_ref(revision))}
         return {
             "name": self._planned.name,
             "destination": receipt.get("destination", self._planned.destination),
@@ -408,6 +414,6 @@ class ExportRun:
             "item_id": receipt.get("item_id"),
             "version": receipt.get("version"),
             "proof": receipt.get("proof"),
-            "file_url": receipt.get("web_url"),
+            "file_url": f"/interchange/ledger/file?{urlencode(ref)}" if receipt.get("item_id") else None,
             "survey_url": self._qualtrics.survey_url(str(receipt.get("survey_id", ""))),
         }

@@ -413,7 +413,9 @@ def receipt_of(delivered: Delivered) -> dict[str, Any]:
         "item_id": item["id"],
         "drive_id": item["drive_id"],
         "version": item["version"],
+        # It contains the mailbox's name.
         "web_url": item["web_url"],
+        "personal": ["web_url"],
         "proof": delivered.verdict.value,
         **delivered.facts.as_json(),
     }

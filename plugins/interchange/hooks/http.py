@@ -27,6 +27,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import tenacity
 from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from interchange.errors import (
     Conflict,
@@ -187,7 +188,12 @@ class VendorHook(HttpHook):
     @property
     def connection(self) -> Any:
         if self._connection is None:
-            self._connection = self.get_connection(self.http_conn_id)
+            try:
+                self._connection = self.get_connection(self.http_conn_id)
+            except AirflowNotFoundException:
+                raise SettingsError(
+                    f"there is no connection {self.http_conn_id}; create it (type {self.conn_type})"
+                ) from None
         return self._connection
 
     @property
@@ -285,6 +291,7 @@ class VendorHook(HttpHook):
         headers: Mapping[str, str] | None = None,
         timeout_s: float = READ_TIMEOUT_S,
         largest: int = LARGEST_ANSWER,
+        data_of: Callable[[], Any] | None = None,
         **body: Any,
     ) -> requests.Response:
         """
@@ -295,15 +302,27 @@ class VendorHook(HttpHook):
         :param repeatable: a second identical call does no harm (a read, or a write that replaces itself).
         :param authorized: send the credential; only ever to the connection's own host.
         :param expected: statuses that are answers; any other becomes an error.
+        :param data_of: makes ``data`` anew for each attempt, where one that was read cannot be sent again.
         :param body: ``params``, ``json``, ``data``, ``files`` as ``requests`` knows them.
         :raises Unavailable: nothing was changed; safe to repeat.
         :raises Refused: will fail again unchanged.
         :raises OutcomeUnknown: a write that is not repeatable may have happened.
         """
 
+        def fresh() -> Mapping[str, Any]:
+            return body if data_of is None else {**body, "data": data_of()}
+
         def attempt() -> requests.Response:
             with self._attempt(
-                operation, method, url, repeatable, authorized, expected, dict(headers or {}), timeout_s, body
+                operation,
+                method,
+                url,
+                repeatable,
+                authorized,
+                expected,
+                dict(headers or {}),
+                timeout_s,
+                fresh,
             ) as response:
                 read_all(response, operation, repeatable, largest)
                 return response
@@ -331,7 +350,7 @@ class VendorHook(HttpHook):
         """
         headers = {"Accept-Encoding": "identity"}
         with self._retried(
-            lambda: self._attempt(operation, "GET", url, True, True, (200,), headers, timeout_s, {})
+            lambda: self._attempt(operation, "GET", url, True, True, (200,), headers, timeout_s, dict)
         ) as response:
             yield Download(response, operation)
 
@@ -355,7 +374,7 @@ class VendorHook(HttpHook):
         expected: tuple[int, ...],
         headers: dict[str, str],
         timeout_s: float,
-        body: Mapping[str, Any],
+        body_of: Callable[[], Mapping[str, Any]],
     ) -> requests.Response:
         address = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
         if authorized and urlsplit(address)[:2] != urlsplit(self.base)[:2]:
@@ -364,7 +383,7 @@ class VendorHook(HttpHook):
             self._respect_limits(operation)
             credential = self.authorization(renew=renew) if authorized else {}
             response = self._send(
-                operation, method, address, repeatable, {**headers, **credential}, timeout_s, body
+                operation, method, address, repeatable, {**headers, **credential}, timeout_s, body_of()
             )
             if response.status_code == 401 and authorized and self.renewable and not renew:
                 response.close()

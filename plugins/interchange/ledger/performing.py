@@ -11,6 +11,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from interchange.errors import (
     BadRecord,
+    Busy,
+    Conflict,
     InterchangeError,
     OutcomeUnknown,
     Refused,
@@ -43,7 +45,10 @@ def perform(
 ) -> Receipt:
     effect = ledger.begin(ref, lease_s=lease_s, digest=digest, run=run)
     if effect.state is State.UNKNOWN:
-        effect = _clear_up(ledger, effect, find=find, resend=resend, lease_s=lease_s)
+        try:
+            effect = _clear_up(ledger, effect, find=find, resend=resend, lease_s=lease_s)
+        except Conflict:
+            effect = _settled_by_another(ledger, ref)
     if effect.state is State.QUARANTINED:
         raise BadRecord(effect.field or "record", f"{ref} is quarantined: {effect.reason}")
     if effect.receipt is not None:
@@ -80,6 +85,18 @@ def _clear_up(
         "neither looked up nor sent again. A person decides: "
         f"python -m interchange settle {ref} --to confirmed|planned --reason …",
     )
+
+
+def _settled_by_another(ledger: Ledger, ref: EffectRef) -> Effect:
+    """
+    What somebody else made of the effect while we looked it up.
+
+    :raises Busy: it is not done; the next try begins anew.
+    """
+    effect = ledger.get(ref)
+    if effect is None or effect.state is not State.CONFIRMED:
+        raise Busy("ledger.perform", f"{ref} has changed while it was looked up", retry_after_s=1)
+    return effect
 
 
 def _send(ledger: Ledger, ref: EffectRef, *, send: Callable[[], Receipt], lease_s: float) -> Receipt:

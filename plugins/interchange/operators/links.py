@@ -19,10 +19,14 @@ class _MadeLink(BaseOperatorLink):
 
 
 class StoredFileLink(_MadeLink):
-    """The file in OneDrive."""
+    """The file in OneDrive, by way of the ledger's page, which alone knows its address."""
 
     name = "File in OneDrive"
     key = "file_url"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        path = super().get_link(operator, ti_key=ti_key)
+        return path and _root() + path
 
 
 class SurveyLink(_MadeLink):
@@ -38,10 +42,14 @@ class LedgerLink(BaseOperatorLink):
     name = "Ledger"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        from airflow.sdk.configuration import conf
-
-        # A path only: whoever opens it may know Airflow under another host name than this worker does.
-        root = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+        root = _root()
         page = f"{root}/interchange/ledger?{urlencode({'workflow': ti_key.dag_id})}"
         # Airflow shows in its frame what stands behind the name of the view, query included.
         return f"{root}/plugin/interchange-ledger{page}"
+
+
+def _root() -> str:
+    """Airflow's own path; no host, since whoever opens a link may know Airflow under another than this worker does."""
+    from airflow.sdk.configuration import conf
+
+    return urlsplit(str(conf.get("api", "base_url", fallback=""))).path.rstrip("/")

@@ -155,9 +155,8 @@ def upload_directory(
             with _still_there(file) as content:
                 if _sha256(content) != checked.sha256:
                     raise SettingsError(f"{file} has changed since it was checked; clear task 'check'")
-                content.seek(0)
-                modo.upload_directory(content, name=name, file_name=Path(file).name)
-            return {"name": name, **asdict(checked)}
+                revision_id = modo.upload_directory(content, name=name, file_name=Path(file).name)
+            return {"name": name, "revision_id": revision_id, **asdict(checked)}
 
         ref = EffectRef(DAG_ID, "directory", key)
         try:
@@ -172,7 +171,7 @@ def upload_directory(
         if modo.enables_separately:
 
             def enable() -> dict[str, Any]:
-                modo.enable_directory(name)
+                modo.enable_directory(name, receipt.get("revision_id"))
                 return {"name": name}
 
             ledger.perform(

@@ -83,7 +83,7 @@ class ExportResponsesOperator(BaseOperator):
                 self.log.warning("%s The file stays as it is; this window's messages are still sent.", exc)
                 superseded = True
                 receipt = work.read(revision, self._job(work, revision))
-            result = {**work.result(receipt), "superseded": superseded}
+            result = {**work.result(revision, receipt), "superseded": superseded}
         self.made = result
         if superseded:
             return result

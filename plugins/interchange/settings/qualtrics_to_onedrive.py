@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -20,7 +22,7 @@ from pydantic import (
 
 from interchange.core.destination import check_base, check_url, file_name
 from interchange.core.fragments import DEFAULT_FRAGMENT_SIZE, fragment_size_from_mib
-from interchange.core.notify import Condition
+from interchange.core.notify import TITLE_LIMIT, Condition
 from interchange.core.notify import NotifyRule as CompiledRule
 from interchange.core.onedrive_names import check_path, comparison_key
 from interchange.core.qualtrics_options import FORMATS, is_compressed, option_problems
@@ -145,7 +147,9 @@ class NotifyRule(SettingsModel):
     """One personal Modo message for each response that fits, sent once for ever."""
 
     name: Name = Field(
-        description="Unique in its export; part of what keeps a message from being sent twice."
+        "",
+        description="Unique in its export; part of what keeps a message from being sent twice. Left out: made from "
+        "`when` and `send_tag`, so a change of those is another rule.",
     )
     conn_id: ConnectionId = Field("modo_default", description="Airflow connection of type `modo`.")
     when: When
@@ -154,6 +158,11 @@ class NotifyRule(SettingsModel):
     style: str = Field("information", min_length=1, description="Modo's style of the message.")
     send_tag: str = Field(min_length=1, description="Jinja template: Modo's tag of whom it goes to.")
     push_notifications: bool = Field(True, description="Also push it to phones, not only show it in the app.")
+    title_limit: int = Field(
+        TITLE_LIMIT,
+        ge=2,
+        description="A title of this many characters is set aside. 120 is the limit of Modo's console.",
+    )
 
     def compiled(self, export: str) -> CompiledRule:
         """
@@ -176,7 +185,16 @@ class NotifyRule(SettingsModel):
             send_tag=self.send_tag,
             style=self.style,
             push_notifications=self.push_notifications,
+            title_limit=self.title_limit,
         )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "name" not in data:
+            named_by = json.dumps([data.get("when"), data.get("send_tag")], sort_keys=True, default=str)
+            return {**data, "name": f"rule-{hashlib.sha256(named_by.encode()).hexdigest()[:8]}"}
+        return data
 
     @model_validator(mode="after")
     def _compiles(self) -> NotifyRule:
@@ -339,18 +357,26 @@ class Settings(SettingsModel):
     def _unique(self) -> Settings:
         problems = []
         names: set[str] = set()
-        files: dict[str, str] = {}
         for export in self.exports:
             if export.name in names:
                 problems.append(f"two exports are named {export.name!r}")
             names.add(export.name)
-            place = _place(export)
-            if place in files:
-                problems.append(f"{files[place]!r} and {export.name!r} write the same file")
-            files.setdefault(place, export.name)
+        problems += shared_files(self.exports)
         if problems:
             raise problem(*problems)
         return self
+
+
+def shared_files(exports: Iterable[Export]) -> list[str]:
+    """A sentence for each export that would write over another one's file."""
+    found = []
+    files: dict[str, str] = {}
+    for export in exports:
+        place = _place(export)
+        if place in files:
+            found.append(f"{files[place]!r} and {export.name!r} write the same file")
+        files.setdefault(place, export.name)
+    return found
 
 
 def _place(export: Export) -> str:

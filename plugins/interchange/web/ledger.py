@@ -27,6 +27,7 @@ from interchange.web.listing import (
     Filters,
     Listing,
     Position,
+    Seen,
     kinds_of,
 )
 from interchange.web.pages import PageRoute, Site, page
@@ -70,17 +71,20 @@ def show_effects(request: Request, user: User) -> Response:
     )
 
 
+@router.get("/file")
+def lead_to_file(request: Request, user: User) -> Response:
+    """To the file that an effect has stored, for those who may see the workflow; its own address is personal."""
+    _, _, seen = _asked_for(request, user)
+    address = (seen.effect.receipt or {}).get("web_url")
+    if not isinstance(address, str) or not address.startswith("https://"):
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "The ledger knows no address of this file (any more).")
+    return RedirectResponse(address, status_code=status.HTTP_303_SEE_OTHER)
+
+
 @router.get("/effect")
 def show_effect(request: Request, user: User) -> Response:
     """One effect with its receipt and events, and the forms for a decision if one is needed and allowed."""
-    try:
-        ref = EffectRef.parse(guards.clean(request.query_params.get("ref", "")))
-    except ValueError:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, _NOT_THERE) from None
-    listing = _listing_of(_open(user), user, ref.workflow)
-    seen = listing.one(ref)
-    if seen is None:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, _NOT_THERE)
+    ref, listing, seen = _asked_for(request, user)
     may_decide = seen.waits and guards.may(user, "POST", ref.workflow)
     return page(
         request,
@@ -120,6 +124,19 @@ def settle(
         return ledger.settle(ref, to=State(outcome), by=user.get_name(), reason=reason, attempt=int(attempt))
 
     return _decided(request, user, workflow, form, decide)
+
+
+def _asked_for(request: Request, user: BaseUser) -> tuple[EffectRef, Listing, Seen]:
+    """The effect that an address names, if this person may see it."""
+    try:
+        ref = EffectRef.parse(guards.clean(request.query_params.get("ref", "")))
+    except ValueError:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, _NOT_THERE) from None
+    listing = _listing_of(_open(user), user, ref.workflow)
+    seen = listing.one(ref)
+    if seen is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, _NOT_THERE)
+    return ref, listing, seen
 
 
 def _decided(

@@ -211,7 +211,7 @@ def test_D9_modo_is_configured_quiet_and_enabled(
     with (tmp_path / "other.xml").open("rb") as content:
         hook.upload_directory(content, name="staff", file_name="other.xml")
     with pytest.raises(Refused):
-        hook.enable_directory("staff")
+        hook.enable_directory("staff", None)
     assert calls(sandbox, "unknown")[0]["path"] == "/enable/staff"
     assert sandbox.vendor("modo").revisions[0]["file_name"] == "other.xml"
     printed = capsys.readouterr()

@@ -255,6 +255,22 @@ def test_a_closed_port_is_unavailable(sandbox: Sandbox, hook: OddHook, waits: Wa
     assert len(waits) == ATTEMPTS - 1
 
 
+def test_a_certificate_that_nobody_trusts_is_for_a_person(sandbox: Sandbox, hook: OddHook, waits: Waits):
+    """And it passes, like everything: then the next try is well."""
+    arm(sandbox, "odd", "bad_certificate", seconds=60)
+    with pytest.raises(Refused, match="the server's certificate is not trusted"):
+        hook.write()
+    assert not waits
+    sandbox.end_refusals()
+    assert hook.write() == {"ok": True}
+    assert len(effects(sandbox, "written")) == 1
+
+
+def test_a_connection_that_is_not_there_is_for_a_person(airflow: Connections):
+    with pytest.raises(SettingsError, match=r"there is no connection elsewhere; create it \(type odd\)"):
+        OddHook("elsewhere").write()
+
+
 def test_a_closed_proxy_is_unavailable(
     sandbox: Sandbox, hook: OddHook, waits: Waits, monkeypatch: pytest.MonkeyPatch
 ):

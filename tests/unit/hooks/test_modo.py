@@ -115,6 +115,15 @@ def test_a_closed_port_and_a_429_are_tried_again(airflow: Connections, sandbox: 
         hook.send_message(MESSAGE)
 
 
+def test_an_upload_that_is_tried_again_has_all_of_its_content(sandbox: Sandbox, hook: ModoHook):
+    """What a refused try has read of the file is read again."""
+    content = b"<d>" + b"<p/>" * 100_000 + b"</d>"
+    arm(sandbox, "modo", "status", status=429, retry_after="2", operation="upload_directory")
+    upload(hook, content)
+    assert len(calls(sandbox, "upload_directory")) == 2
+    assert [revision["content"] for revision in sandbox.vendor("modo").revisions] == [content]
+
+
 def test_a_path_without_its_slash_is_not_followed(airflow: Connections, sandbox: Sandbox):
     """The redirect would turn the message into a harmless looking GET."""
     airflow.change("modo_default", extra={"message_path": "/api/v1/messages/personal"})
@@ -145,9 +154,29 @@ def test_a_revision_is_enabled_where_that_takes_a_request(airflow: Connections, 
     hook = ModoHook()
     assert hook.enables_separately
     with pytest.raises(Refused):
-        hook.enable_directory("staff / 2026 {x}")
+        hook.enable_directory("staff / 2026 {x}", None)
     (request,) = calls(sandbox, "write", "unknown")
     assert request["path"] == "/things/staff / 2026 {x}"
+
+
+def test_a_revision_is_enabled_by_the_id_that_the_upload_gave(airflow: Connections, sandbox: Sandbox):
+    options(sandbox, enable_at_upload=False)
+    airflow.change("modo_default", extra={"enable_path": "/api/v1/directories/revisions/{id}/enable/"})
+    hook = ModoHook()
+    revision = hook.upload_directory(io.BytesIO(XML), name="staff", file_name="directory.xml")
+    assert sandbox.vendor("modo").current is None
+    hook.enable_directory("staff", revision)
+    assert sandbox.vendor("modo").current == revision
+
+
+@pytest.mark.parametrize("body", ["text", "empty"])
+def test_without_an_id_a_person_enables_the_revision(body: str, airflow: Connections, sandbox: Sandbox):
+    options(sandbox, success_body=body)
+    airflow.change("modo_default", extra={"enable_path": "/revisions/{id}/enable/"})
+    hook = ModoHook()
+    revision = hook.upload_directory(io.BytesIO(XML), name="staff", file_name="directory.xml")
+    with pytest.raises(Refused, match="held no id of the revision: enable it in Modo's console"):
+        hook.enable_directory("staff", revision)
 
 
 def test_the_test_button_sends_nothing(airflow: Connections, sandbox: Sandbox):

@@ -178,9 +178,23 @@ def test_of_two_that_looked_up_the_same_attempt_one_sends(ledger, other, ref, ve
             other.perform(ref, send=vendor.send, find=vendor.find, lease_s=60)
         return nothing_yet
 
-    with pytest.raises(Refused):
+    with pytest.raises(Busy, match="has changed while it was looked up"):
         ledger.perform(ref, send=vendor.send, find=find_slowly, lease_s=60)
 
+    assert vendor.made == [1]
+
+
+def test_what_another_has_found_meanwhile_is_done(ledger, other, ref, vendor):
+    """Two runs look the same lost answer up; the second one has nothing to complain about."""
+    vendor.error, vendor.loses_answer = OutcomeUnknown("vendor.send", "reset"), True
+    with pytest.raises(OutcomeUnknown):
+        ledger.perform(ref, send=vendor.send, find=vendor.find, lease_s=60)
+
+    def find_slowly() -> dict[str, object] | None:
+        other.perform(ref, send=vendor.send, find=vendor.find, lease_s=60)
+        return vendor.find()
+
+    assert ledger.perform(ref, send=vendor.send, find=find_slowly, lease_s=60) == {"id": 1, "found": True}
     assert vendor.made == [1]
 
 

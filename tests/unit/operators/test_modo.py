@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from include.sandbox.core import Sandbox
-from interchange.errors import BadRecord, NotFound, RateLimited, Refused, SettingsError
+from interchange.errors import BadRecord, RateLimited, Refused, SettingsError
 from interchange.ledger import EffectRef, Ledger, RunRef, State
 from interchange.ledger.limits import RateLimiter
 from interchange.operators.modo import DirectoryFile, check_directory, plan_upload, upload_directory
@@ -209,12 +209,13 @@ def test_enabling_is_repeated_without_another_upload(
     airflow: Connections, sandbox: Sandbox, upload: Callable[..., dict[str, Any]]
 ):
     """It is a request of its own where the connection says so."""
-    airflow.change("modo_default", extra={"enable_path": "/enable/{name}/"})
-    arm(sandbox, "modo", "status", status=429, retry_after="60", operation="unknown")
+    sandbox.vendor("modo").set_options({"enable_at_upload": False})
+    airflow.change("modo_default", extra={"enable_path": "/api/v1/directories/revisions/{id}/enable/"})
+    arm(sandbox, "modo", "status", status=429, retry_after="60", operation="enable_directory")
     with pytest.raises(RateLimited):
         upload("ann")
-    # Modo's simulation names revisions by an id of its own, so this path is none of its.
-    with pytest.raises(NotFound, match=r"modo\.enable_directory"):
-        upload("bob")
-    assert calls(sandbox, "unknown")[-1]["path"] == "/enable/staff/"
+    assert sandbox.vendor("modo").current is None
+    upload("bob")
+    (revision,) = sandbox.vendor("modo").revisions
+    assert sandbox.vendor("modo").current == revision["id"]
     assert len(calls(sandbox, "upload_directory")) == 1

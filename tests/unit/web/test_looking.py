@@ -213,6 +213,25 @@ class TestAnEffect:
         ]
         assert not page.has_form
 
+    def test_leads_to_its_file_whose_address_names_a_mailbox(self, viewer: Visitor, ledger: Ledger) -> None:
+        address = "https://contoso.example/personal/reports_contoso_example/daily.zip"
+        ref = EffectRef(EXPORTS, "delivery", "daily/2027-03-03/r1")
+        ledger.begin(ref, lease_s=60)
+        ledger.confirm(ref, {"item_id": "01ABC", "web_url": address, "personal": ["web_url"]})
+        assert "reports_contoso" not in viewer.effect(ref).answer.text
+        answer = viewer.client.get(f"{LEDGER}/file", params={"ref": str(ref)}, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, address)
+        ledger.forget_personal_data(datetime(2999, 1, 1, tzinfo=UTC))
+        assert viewer.open(f"{LEDGER}/file", ref=str(ref)).status == 404
+
+    @pytest.mark.parametrize("address", ["javascript:alert(1)", "http://contoso.example/x", None, 7])
+    def test_leads_nowhere_else(self, viewer: Visitor, ledger: Ledger, address: Any) -> None:
+        ref = EffectRef(EXPORTS, "delivery", "daily/2027-03-03/r1")
+        ledger.begin(ref, lease_s=60)
+        ledger.confirm(ref, {"web_url": address})
+        assert viewer.open(f"{LEDGER}/file", ref=str(ref)).status == 404
+        assert viewer.open(f"{LEDGER}/file", ref="no ref").status == 404
+
     def test_shows_no_progress(self, viewer: Visitor, ledger: Ledger, begun: EffectRef) -> None:
         with ledger.engine.execution_options(interchange_write=True).begin() as connection:
             connection.execute(update(effects).values(progress="an-upload-session"))
