@@ -4,6 +4,7 @@
 Looks at this deployment once a day and changes nothing outside.
 
 * **Reads** settings, every connection they name, and the ledger. **Writes** nothing.
+* **Forgets** (task `forget`) what is personal in receipts that are older than the setting `personal_data_days`.
 * **Checks** that the settings of every workflow are valid, that every connection they name answers a harmless call, and
   that the ledger can be opened; lists effects of unknown outcome, quarantined records and claims that ran out.
 * **Fails** if a connection or a setting is wrong; the log says which and what to do. Unknown and quarantined
@@ -51,7 +52,15 @@ def interchange_doctor() -> None:
 
         return examine_deployment()
 
+    @task
+    def forget() -> int:
+        """Drop what is personal from old receipts in the ledger."""
+        from interchange.doctor import forget_personal_data
+
+        return forget_personal_data()
+
     examine()
+    forget()
 
 
 interchange_doctor()

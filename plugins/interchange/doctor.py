@@ -14,7 +14,7 @@ from interchange.cli import FOUND_WRONG, OK, Subparsers, see_airflows_database
 from interchange.errors import InterchangeError, SettingsError
 from interchange.settings import load_settings, parse_time_settings
 from interchange.settings.files import settings_file
-from interchange.settings.loading import airflow_variable
+from interchange.settings.loading import airflow_variable, needs_no_settings
 from interchange.settings.workflows import WORKFLOWS
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Everything there is to look at, one after another."""
     hooks: dict[str, type[VendorHook]] = {}
-    for dag_id, workflow in WORKFLOWS.items():
-        if workflow.module is None:
-            continue
+    for dag_id in WORKFLOWS:
         if (absent := _absent(dag_id)) is not None:
             yield absent
             continue
@@ -69,7 +67,7 @@ def _absent(dag_id: str) -> Finding | None:
     except SettingsError as exc:
         return Finding(subject=subject, health=Health.BAD, detail=str(exc))
     path = settings_file(dag_id)
-    if path.exists() or airflow_variable(f"interchange_{dag_id}") is not None:
+    if path.exists() or airflow_variable(f"interchange_{dag_id}") is not None or needs_no_settings(dag_id):
         return None
     detail = (
         f"there are none: neither {path} nor a Variable. Write them, or put `enabled: false` into that file"
@@ -129,7 +127,12 @@ def _of_apps(settings: Any) -> dict[str, type[VendorHook]]:
     return found
 
 
+def _of_nothing(_settings: Any) -> dict[str, type[VendorHook]]:
+    return {}
+
+
 _CONNECTIONS: Mapping[str, Callable[[Any], dict[str, type[VendorHook]]]] = {
+    "interchange_doctor": _of_nothing,
     "knack_to_esb": _of_apps,
     "qualtrics_to_onedrive": _of_exports,
 }
@@ -153,6 +156,24 @@ def examine_deployment() -> dict[str, Any]:
     if wrong:
         raise SettingsError("; ".join(f"{finding.subject}: {finding.detail}" for finding in wrong))
     return {health.value: sum(finding.health is health for finding in findings) for health in Health}
+
+
+def forget_personal_data() -> int:
+    """
+    Drop what is personal from receipts that are as old as the settings say.
+
+    :return: how many receipts were changed.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from interchange.ledger.connection import open_ledger
+
+    days = load_settings("interchange_doctor").personal_data_days
+    if days is None:
+        return 0
+    number = open_ledger(owner="doctor").forget_personal_data(datetime.now(UTC) - timedelta(days=days))
+    log.info("Dropped personal data from %s receipts older than %g days", number, days)
+    return number
 
 
 def register(commands: Subparsers) -> None:

@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,12 +16,14 @@ import yaml
 from airflow.models.base import Base
 from airflow.models.connection import Connection
 from airflow.models.variable import Variable
-from sqlalchemy import create_engine, insert
+from sqlalchemy import create_engine, insert, update
 
 from include.sandbox.connections import connections
 from include.sandbox.core import Sandbox
+from interchange.doctor import forget_personal_data
 from interchange.ledger import EffectRef, Ledger
-from tests.unit.vendors import FERNET_KEY
+from interchange.ledger.schema import effects
+from tests.unit.vendors import FERNET_KEY, Connections
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPORT = {
@@ -72,6 +77,7 @@ def test_connections_of_airflows_database_are_tried(home: Path) -> None:
     assert {subject: line["health"] for subject, line in found.items()} == {
         "settings of qualtrics_to_onedrive": "ok",
         "settings of knack_to_esb": "look",
+        "settings of interchange_doctor": "ok",
         "connection qualtrics_default": "ok",
         "connection onedrive_default": "ok",
         "ledger": "ok",
@@ -88,6 +94,35 @@ def test_what_a_killed_process_left_is_told(home: Path) -> None:
     code, found = doctor(home)
     assert found["unknown effects"]["health"] == "look"
     assert code == 0
+
+
+def test_personal_data_leave_old_receipts(
+    airflow: Connections,
+    ledger_file: Path,
+    worker: Callable[..., Ledger],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After as many days as the settings say, also where no file does."""
+    monkeypatch.setenv("INTERCHANGE_CONFIG_DIR", str(tmp_path))
+    connection = {"conn_type": "sqlite", "extra": {"path": str(ledger_file)}}
+    monkeypatch.setenv("AIRFLOW_CONN_INTERCHANGE_DB", json.dumps(connection))
+    ledger = worker("ann")
+    old, young = EffectRef("w", "k", "old"), EffectRef("w", "k", "young")
+    for ref in (old, young):
+        ledger.begin(ref, lease_s=60)
+        ledger.confirm(ref, {"item_id": "01ABC", "web_url": "https://a/ann_b", "personal": ["web_url"]})
+    with ledger.engine.execution_options(interchange_write=True).begin() as connection:
+        past = datetime.now(UTC) - timedelta(days=181)
+        connection.execute(update(effects).where(effects.c.key == "old").values(updated_at=past))
+    assert forget_personal_data() == 1
+    assert ledger.get(old).receipt == {"item_id": "01ABC", "forgotten": ["web_url"]}
+    assert "web_url" in ledger.get(young).receipt
+    (tmp_path / "interchange_doctor.yaml").write_text("personal_data_days: null")
+    assert forget_personal_data() == 0
+    (tmp_path / "interchange_doctor.yaml").write_text("personal_data_days: 0.00001")
+    time.sleep(1)
+    assert forget_personal_data() == 1
 
 
 def test_a_missing_connection_is_wrong(home: Path) -> None:

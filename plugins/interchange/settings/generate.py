@@ -68,8 +68,7 @@ def files() -> dict[Path, str]:
             schema(dag_id), indent=2, ensure_ascii=False
         )
         + "\n"
-        for dag_id, workflow in WORKFLOWS.items()
-        if workflow.module is not None
+        for dag_id in WORKFLOWS
     }
     made[Path("docs", "settings.md")] = "\n".join(_page()) + "\n"
     return made
@@ -78,14 +77,7 @@ def files() -> dict[Path, str]:
 def _page() -> Iterator[str]:
     yield _INTRODUCTION
     for dag_id, workflow in WORKFLOWS.items():
-        if workflow.module is not None:
-            yield from _workflow(dag_id, workflow)
-    for dag_id, workflow in WORKFLOWS.items():
-        if workflow.module is None:
-            yield f"## {dag_id}"
-            yield ""
-            yield f"No settings but its schedule, `{workflow.schedule}` unless the environment variables say otherwise."
-            yield ""
+        yield from _workflow(dag_id, workflow)
     yield "## Export options of Qualtrics"
     yield ""
     yield "Allowed under `options`, in this spelling; their meaning is the vendor's. `compress` is `true`"

@@ -30,12 +30,17 @@ def settings_model(dag_id: str) -> type[SettingsModel]:
     :raises SettingsError: there is no such workflow.
     """
     workflow = WORKFLOWS.get(dag_id)
-    if workflow is None or workflow.module is None:
+    if workflow is None:
         raise SettingsError(
             f"{dag_id!r} has no settings; workflows: {', '.join(WORKFLOWS)}.{did_you_mean(dag_id, WORKFLOWS)}"
         )
     model: type[SettingsModel] = importlib.import_module(workflow.module).Settings
     return model
+
+
+def needs_no_settings(dag_id: str) -> bool:
+    """Whether every setting of a workflow has a default, so that neither file nor Variable need exist."""
+    return validate(settings_model(dag_id), {})[0] is not None
 
 
 def load_settings(dag_id: str, *, variable: Callable[[str], str | None] = airflow_variable) -> Any:
@@ -53,7 +58,7 @@ def load_settings(dag_id: str, *, variable: Callable[[str], str | None] = airflo
     if text is None:
         path = settings_file(dag_id)
         origin = f"file {path}"
-        data = read_yaml(path)
+        data = {} if not path.exists() and needs_no_settings(dag_id) else read_yaml(path)
         settings, problems = validate(model, {k: v for k, v in data.items() if k not in PARSE_TIME_KEYS})
     else:
         origin = f"Airflow Variable {key}"

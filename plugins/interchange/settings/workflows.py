@@ -11,14 +11,14 @@ class Workflow:
     """
     One workflow's settings.
 
-    :param module: holds the model class ``Settings``; imported only when a run starts. None: it has only a schedule.
+    :param module: holds the model class ``Settings``; imported only when a run starts.
     :param schedule: cron expression used if neither the file nor the environment gives one; None: no
         schedule.
     :param names_under: the settings key with a list of things that have a ``name``, offered on the trigger
         form.
     """
 
-    module: str | None
+    module: str
     schedule: str | None
     names_under: str | None = None
 
@@ -31,5 +31,5 @@ WORKFLOWS: Mapping[str, Workflow] = {
     "knack_to_esb": Workflow(
         module="interchange.settings.knack_to_esb", schedule="1-59/5 * * * *", names_under="apps"
     ),
-    "interchange_doctor": Workflow(module=None, schedule="30 5 * * *"),
+    "interchange_doctor": Workflow(module="interchange.settings.interchange_doctor", schedule="30 5 * * *"),
 }
