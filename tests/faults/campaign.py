@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from include.sandbox.faults import FaultKind
+from include.sandbox.faults import AT_THE_PORT
 from tests.faults.cases import Case, Run, Scenario, World, complaints, stops
 from tests.faults.kinds import KINDS, Call, Kind
 from tests.faults.station import Station
@@ -115,7 +115,7 @@ def _go_together(first: tuple[Call, Kind], second: tuple[Call, Kind]) -> bool:
     if operations == {"send_message"}:
         # Whoever settles them could not tell two lost messages apart.
         return False
-    return not (first[0].vendor == second[0].vendor and FaultKind.REFUSE in (first[1].fault, second[1].fault))
+    return not (first[0].vendor == second[0].vendor and {first[1].fault, second[1].fault} & set(AT_THE_PORT))
 
 
 def chosen(cases: Sequence[Case]) -> list[Case]:

@@ -168,7 +168,7 @@ class OneDriveDelivery:
                     log.warning("The upload session cannot go on (%s): starting over with a new one", lost)
                 except (Refused, Damaged):
                     # A break on the way can be mended by a later try; a refusal or a useless source cannot.
-                    self._drop_session()
+                    self._drop_session(keep_if_open=True)
                     raise
                 self._drop_session()
                 reopened.close()
@@ -365,17 +365,21 @@ class OneDriveDelivery:
         if isinstance(saved, dict):
             self._cancel(saved)
 
-    def _drop_session(self) -> None:
+    def _drop_session(self, *, keep_if_open: bool = False) -> None:
+        """:param keep_if_open: one that cannot be cancelled now is left to the next try, which goes on with it."""
         saved = (self._progress.load() or {}).get("session")
-        if isinstance(saved, dict):
-            self._cancel(saved)
+        if isinstance(saved, dict) and (self._cancel(saved) or not keep_if_open):
             self._progress.save({})
 
-    def _cancel(self, session: Mapping[str, Any]) -> None:
+    def _cancel(self, session: Mapping[str, Any]) -> bool:
         try:
             self._hook.cancel_session(session["url"])
+        except NotFound:
+            return True
         except (Unavailable, Refused):
             log.info("An abandoned upload session could not be cancelled; it ends by itself")
+            return False
+        return True
 
     # Proof
 
