@@ -144,11 +144,14 @@ class KnackHook(VendorHook):
         left = self.allowance
         if left is not None and left.remaining <= 0 and response.headers.get("X-PlanLimit-Remaining"):
             return max(left.resets_in_s, 1.0)
+        # Knack never sends a Retry-After; what stands before it may.
+        if asked_s := super().asks_to_wait(response):
+            return asked_s
         try:
             # Seconds since 1970.
             wait_s = float(response.headers["X-RateLimit-Reset"]) - time.time()
         except (KeyError, ValueError):
-            return super().asks_to_wait(response) or BURST_WAIT_S
+            return BURST_WAIT_S
         # Any other wait comes of clocks that differ; a second is all that a burst ever costs.
         return wait_s if 0.05 <= wait_s <= BURST_WAIT_S else BURST_WAIT_S
 
