@@ -19,6 +19,7 @@ from interchange.core.windows import Window, parse_moment
 from interchange.errors import SettingsError
 from interchange.runs import explicit_window, lookback_window, run_window
 from interchange.settings import load_settings
+from interchange.settings.named import chosen
 from interchange.settings.qualtrics_to_onedrive import (
     Export,
     OneDriveDestination,
@@ -71,13 +72,13 @@ def plan_exports(context: Mapping[str, Any]) -> list[PlannedExport]:
     params = context.get("params") or {}
     settings: Settings = load_settings(DAG_ID)
     _check_is_past(context)
-    chosen = {
+    wanted = {
         export.name: _with_format(export, params.get("format"))
-        for export in settings.select(_names(params.get("exports") or []))
+        for export in chosen(settings.exports, params.get("exports"), key="exports")
     }
-    if shared := shared_files(chosen.get(export.name, export) for export in settings.exports):
+    if shared := shared_files(wanted.get(export.name, export) for export in settings.exports):
         raise SettingsError(f"format {params.get('format')!r}: with it, {'; '.join(shared)}")
-    planned = [_planned(export, context) for export in chosen.values()]
+    planned = [_planned(export, context) for export in wanted.values()]
     for entry in planned:
         log.info("%s: %s as %s to %s", entry.name, entry.window, entry.format, entry.destination)
     return planned
@@ -92,9 +93,9 @@ def export_of(planned: PlannedExport) -> Export:
     settings: Settings = load_settings(DAG_ID)
     for export in settings.exports:
         if export.name == planned.name:
-            chosen = _with_format(export, planned.format)
-            if _digest(chosen) == planned.settings_digest:
-                return chosen
+            as_planned = _with_format(export, planned.format)
+            if _digest(as_planned) == planned.settings_digest:
+                return as_planned
     raise SettingsError(
         f"export {planned.name!r}: its settings have changed since the plan was made; clear task 'plan'"
     )
@@ -107,12 +108,6 @@ def _check_is_past(context: Mapping[str, Any]) -> None:
         raise SettingsError(
             f"window_end: {window.end_text} is more than {FURTHEST_END.days} day ahead: nothing was recorded until then"
         )
-
-
-def _names(form: object) -> list[str]:
-    if not isinstance(form, list):
-        raise SettingsError(f"exports: {form!r} is not a list of names")
-    return [str(name) for name in form]
 
 
 def _with_format(export: Export, form: object) -> Export:

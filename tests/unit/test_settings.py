@@ -18,6 +18,7 @@ from interchange.core.windows import Window
 from interchange.errors import SettingsError
 from interchange.settings import ParseSettings, generate, load_settings, parse_time_settings
 from interchange.settings.model import SettingsModel, validate
+from interchange.settings.named import chosen
 from interchange.settings.qualtrics_to_onedrive import Export, OneDriveDestination, Settings, UrlDestination
 
 DAG = "qualtrics_to_onedrive"
@@ -386,16 +387,19 @@ def test_an_unknown_workflow_is_told() -> None:
 def test_exports_can_be_chosen_by_name() -> None:
     settings: Settings = load_settings(DAG, variable=no_variable)
 
-    assert [one.name for one in settings.select(["visitor-log", "symptom-tracker"])] == [
+    assert [
+        one.name for one in chosen(settings.exports, ["visitor-log", "symptom-tracker"], key="exports")
+    ] == [
         "symptom-tracker",
         "visitor-log",
     ]
-    assert len(settings.select(None)) == len(settings.select([])) == 3
+    for nothing in (None, [], ""):
+        assert len(chosen(settings.exports, nothing, key="exports")) == 3
     with pytest.raises(
         SettingsError,
         match=r"'visitors-log' is no export; allowed: symptom-tracker.*Did you mean 'visitor-log'",
     ):
-        settings.select(["visitors-log"])
+        chosen(settings.exports, ["visitors-log"], key="exports")
 
 
 def test_another_format_is_checked_against_the_rest_of_the_export() -> None:

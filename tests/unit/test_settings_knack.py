@@ -13,6 +13,7 @@ from include.sandbox.vendors.knack.seeds import KEYS, MEANINGS, PLACES
 from interchange.errors import SettingsError
 from interchange.settings import load_settings, parse_time_settings
 from interchange.settings.knack_to_esb import Settings
+from interchange.settings.named import chosen
 
 DAG_ID = "knack_to_esb"
 SETTING_OF = {
@@ -108,7 +109,7 @@ def test_two_apps_of_one_name_are_refused() -> None:
 
 def test_apps_are_chosen_by_name() -> None:
     settings = load(app(), app(name="two"))
-    assert [one.name for one in settings.select([])] == ["one", "two"]
-    assert [one.name for one in settings.select(["two"])] == ["two"]
+    assert [one.name for one in chosen(settings.apps, [], key="apps")] == ["one", "two"]
+    assert [one.name for one in chosen(settings.apps, ["two"], key="apps")] == ["two"]
     with pytest.raises(SettingsError, match=r"'twoo' is no app; allowed: one, two\. Did you mean 'two'"):
-        settings.select(["twoo"])
+        chosen(settings.apps, ["twoo"], key="apps")

@@ -11,6 +11,7 @@ from typing import Any
 from interchange.errors import SettingsError
 from interchange.settings import load_settings
 from interchange.settings.knack_to_esb import App, Settings
+from interchange.settings.named import chosen
 
 DAG_ID = "knack_to_esb"
 
@@ -45,7 +46,7 @@ def plan_apps(params: Mapping[str, Any]) -> list[PlannedApp]:
         PlannedApp(
             name=app.name, limit=limit, dry_run=bool(params.get("dry_run")), settings_digest=_digest(app)
         )
-        for app in settings.select(params.get("apps") or [])
+        for app in chosen(settings.apps, params.get("apps"), key="apps")
     ]
 
 

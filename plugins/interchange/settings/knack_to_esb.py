@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from interchange.core.knack_values import same_name
 from interchange.core.suggest import did_you_mean
 from interchange.core.xml_text import illegal_characters
-from interchange.errors import SettingsError
 from interchange.settings.model import SettingsModel, problem
+from interchange.settings.named import twice
 
 MOST_APPS = 1024
 """Airflow's limit of entries of one mapped task."""
@@ -161,9 +161,9 @@ class App(SettingsModel):
         names = [same_name(name) for name in self.activity_codes]
         keys = [key for name, key in self.fields if name != "record_id"]
         problems = [
-            f"activity_codes has {name!r} twice: white space makes no difference" for name in _twice(names)
+            f"activity_codes has {name!r} twice: white space makes no difference" for name in twice(names)
         ]
-        problems += [f"fields names {key!r} twice" for key in _twice(keys)]
+        problems += [f"fields names {key!r} twice" for key in twice(keys)]
         if problems:
             raise problem(*problems)
         return self
@@ -176,26 +176,8 @@ class Settings(SettingsModel):
         min_length=1, max_length=MOST_APPS, description="One entry for each Knack application."
     )
 
-    def select(self, names: Sequence[str] | None) -> list[App]:
-        """
-        The apps a person chose on the trigger form; all of them if they chose none.
-
-        :raises SettingsError: a name that no app has.
-        """
-        known = {app.name: app for app in self.apps}
-        for name in names or ():
-            if name not in known:
-                raise SettingsError(
-                    f"apps: {name!r} is no app; allowed: {', '.join(known)}.{did_you_mean(name, known)}"
-                )
-        return [app for app in self.apps if not names or app.name in names]
-
     @model_validator(mode="after")
     def _unique(self) -> Settings:
-        if twice := _twice([app.name for app in self.apps]):
-            raise problem(*(f"two apps are named {name!r}" for name in twice))
+        if names := twice([app.name for app in self.apps]):
+            raise problem(*(f"two apps are named {name!r}" for name in names))
         return self
-
-
-def _twice(values: Sequence[str]) -> list[str]:
-    return sorted({value for value in values if values.count(value) > 1})

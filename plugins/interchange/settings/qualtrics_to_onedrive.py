@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -26,10 +26,10 @@ from interchange.core.notify import TITLE_LIMIT, Condition
 from interchange.core.notify import NotifyRule as CompiledRule
 from interchange.core.onedrive_names import check_path, comparison_key
 from interchange.core.qualtrics_options import FORMATS, is_compressed, option_problems
-from interchange.core.suggest import did_you_mean
 from interchange.core.windows import Window
 from interchange.errors import BadRecord, SettingsError
 from interchange.settings.model import SettingsModel, problem, validate
+from interchange.settings.named import twice
 
 MOST_EXPORTS = 1024
 """Airflow's limit of entries of one mapped task."""
@@ -321,8 +321,7 @@ class Export(SettingsModel):
                 check_path(self.destination.folder, self.file_name(_SOME_WINDOW))
             except BadRecord as exc:
                 yield f"destination.{exc.field} {exc.reason}"
-        names = [rule.name for rule in self.notify]
-        for name in sorted({name for name in names if names.count(name) > 1}):
+        for name in twice([rule.name for rule in self.notify]):
             yield f"notify has two rules named {name!r}"
         if self.notify and not FORMATS[self.format].has_rows:
             readable = ", ".join(name for name, known in FORMATS.items() if known.has_rows)
@@ -339,28 +338,10 @@ class Settings(SettingsModel):
         min_length=1, max_length=MOST_EXPORTS, description="One entry for each file."
     )
 
-    def select(self, names: Sequence[str] | None) -> list[Export]:
-        """
-        The exports a person chose on the trigger form; all of them if they chose none.
-
-        :raises SettingsError: a name that no export has.
-        """
-        known = {export.name: export for export in self.exports}
-        for name in names or ():
-            if name not in known:
-                raise SettingsError(
-                    f"exports: {name!r} is no export; allowed: {', '.join(known)}.{did_you_mean(name, known)}"
-                )
-        return [export for export in self.exports if not names or export.name in names]
-
     @model_validator(mode="after")
     def _unique(self) -> Settings:
-        problems = []
-        names: set[str] = set()
-        for export in self.exports:
-            if export.name in names:
-                problems.append(f"two exports are named {export.name!r}")
-            names.add(export.name)
+        names = twice([export.name for export in self.exports])
+        problems = [f"two exports are named {name!r}" for name in names]
         problems += shared_files(self.exports)
         if problems:
             raise problem(*problems)

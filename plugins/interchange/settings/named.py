@@ -1,0 +1,44 @@
+"""Settings that are a list of things with names, some of which a person chooses on the trigger form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from interchange.core.suggest import did_you_mean
+from interchange.errors import SettingsError
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+def chosen(entries: Sequence[N], names: object, *, key: str) -> list[N]:
+    """
+    The entries that were chosen by name, in the settings' order; all of them where none was.
+
+    :param names: as the form sends it: a list of names, or nothing.
+    :param key: of the form and the settings, such as ``exports``.
+    :raises SettingsError: no list, or a name that no entry has.
+    """
+    given = names or []
+    if not isinstance(given, list):
+        raise SettingsError(f"{key}: {names!r} is not a list of names")
+    wanted = [str(name) for name in given]
+    known = {entry.name: entry for entry in entries}
+    for name in wanted:
+        if name not in known:
+            raise SettingsError(
+                f"{key}: {name!r} is no {key.removesuffix('s')}; allowed: {', '.join(known)}."
+                f"{did_you_mean(name, known)}"
+            )
+    return [entry for entry in entries if not wanted or entry.name in wanted]
+
+
+def twice(values: Sequence[str]) -> list[str]:
+    """What is there more than once, sorted."""
+    return sorted({value for value in values if values.count(value) > 1})
