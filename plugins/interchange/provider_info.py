@@ -88,7 +88,7 @@ def get_provider_info() -> dict[str, Any]:
                     "directory_path": _text("Directory path", "/api/v1/directories/revisions/ unless given"),
                     "message_path": _text("Message path", "/api/v1/messages/personal/ unless given"),
                     "enable_path": _text(
-                        "Enable path", "Posted to after an upload, if given; {name} is filled in"
+                        "Enable path", "Posted to after an upload, if given; {id} and {name} are filled in"
                     ),
                     "ca_bundle": _CA_BUNDLE,
                 },
