@@ -47,7 +47,7 @@ def test_the_two_known_applications_ship() -> None:
     for one in settings.apps:
         assert (one.object_key, one.view) == PLACES[one.name][:2]
         assert set(one.fields.meanings()) == {f"field_{number}" for number in KEYS[one.name]}
-    assert [len(one.activity_codes) for one in settings.apps] == [23, 9]
+    assert [len(one.activity_codes) for one in settings.apps] == [23, 10]
     # As they are spelled in the application, with odd white space.
     assert settings.apps[0].codes["Monitor in School Zone Beacon System"] == "MONISSRE"
     assert parse_time_settings(DAG_ID).schedule == "1-59/5 * * * *"
@@ -66,7 +66,7 @@ def test_what_is_not_said_is_filled_in() -> None:
         "SENT",
         "DO_NOT_SEND",
     )
-    assert one.status_codes == {"closed_duplicate": "closed_resolved"}
+    assert one.status_code("closed_duplicate") == "closed_resolved"
     assert one.alert.conn_id is None
 
 
@@ -107,8 +107,25 @@ def test_two_apps_of_one_name_are_refused() -> None:
         load(app(), app())
 
 
+def test_two_apps_of_one_view_are_refused() -> None:
+    """Each would send what the other one has sent."""
+    with pytest.raises(SettingsError, match="two apps read view_1653 of object_75 through knack_default"):
+        load(app(), app(name="two"))
+
+
+def test_a_status_that_311_cannot_bear_is_replaced_unless_the_settings_say_how() -> None:
+    (one,) = load(app(status_codes={"open": "opened"})).apps
+    assert [one.status_code(status) for status in ("open", "closed_duplicate", "x")] == [
+        "opened",
+        "closed_resolved",
+        "x",
+    ]
+    (one,) = load(app(status_codes={"closed_duplicate": "closed"})).apps
+    assert one.status_code("closed_duplicate") == "closed"
+
+
 def test_apps_are_chosen_by_name() -> None:
-    settings = load(app(), app(name="two"))
+    settings = load(app(), app(name="two", view="view_2"))
     assert [one.name for one in chosen(settings.apps, [], key="apps")] == ["one", "two"]
     assert [one.name for one in chosen(settings.apps, ["two"], key="apps")] == ["two"]
     with pytest.raises(SettingsError, match=r"'twoo' is no app; allowed: one, two\. Did you mean 'two'"):

@@ -18,7 +18,7 @@ from typing import Any
 
 from interchange.activities.alerts import Alerts
 from interchange.activities.lanes import DAG_ID, MESSAGE, Lane, Worker, message_ref
-from interchange.activities.plan import Plan, check_fields, plan_activities
+from interchange.activities.plan import Plan, Verdict, check_fields, plan_activities
 from interchange.activities.sending import Sender
 from interchange.activities.settling import Settler
 from interchange.activities.status import StatusWriter
@@ -29,11 +29,14 @@ from interchange.errors import SettingsError
 from interchange.hooks.alerts import AlertsHook
 from interchange.hooks.esb import EsbHook
 from interchange.hooks.http import Limiter
-from interchange.hooks.knack import DailyLimit, KnackHook
+from interchange.hooks.knack import Allowance, DailyLimit, KnackHook
 from interchange.ledger import Ledger, RunRef, State
 from interchange.settings.knack_to_esb import App
 
 log = logging.getLogger(__name__)
+
+# No run has a limit so high that more of its messages would have to be counted.
+RECENT = 2000
 
 
 class AppRun:
@@ -45,6 +48,7 @@ class AppRun:
         self._limiter = limiter
         self._run = run
         self._lease_s = lease_s
+        self._allowance: Allowance | None = None
         self._tally = Tally(app.name, outage_after=app.outage_after)
         self._settler = Settler(app, ledger=ledger, run=run, tally=self._tally)
         self._sender = Sender(
@@ -81,6 +85,7 @@ class AppRun:
                 records = knack.view_records(scene, app.view, {"match": "and", "rules": rules})
             except DailyLimit as exc:
                 raise for_today(exc) from exc
+            self._allowance = knack.allowance
         check_fields(app, known.columns.get(app.view), records)
         # Knack may pass over a rule that it does not understand any more.
         ready = [
@@ -92,13 +97,28 @@ class AppRun:
         self.summary.ready = len(ready)
         return plan_activities(ready, app, zone_of(app.time_zone or known.time_zone))
 
-    def preview(self, plan: Plan) -> dict[str, Any]:
-        """The plan as a person may see it, with what the ledger has of each message. Changes nothing."""
+    def preview(self, plan: Plan, *, limit: int | None = None) -> dict[str, Any]:
+        """
+        The plan as a person may see it, with what the ledger has of each message. Changes nothing.
+
+        ``goes``: whether a run now would send it, if the bus is well.
+        """
         shown = plan.summary()
+        left = limit
         for request in shown["service_requests"]:
+            held = False
             for entry in request["activities"]:
                 effect = self._ledger.get(message_ref(self._app.name, entry["record_id"]))
-                entry["ledger"] = effect.state.value if effect else None
+                state = effect.state if effect else None
+                entry["ledger"] = state.value if state else None
+                done = state is State.CONFIRMED or (
+                    entry["verdict"] == Verdict.IGNORE and state in (None, State.PLANNED, State.QUARANTINED)
+                )
+                may_go = entry["verdict"] == Verdict.SEND and state in (None, State.PLANNED)
+                entry["goes"] = may_go and not held and left != 0
+                if entry["goes"] and left is not None:
+                    left -= 1
+                held |= not done and not may_go
         return {"app": self._app.name, "ready": self.summary.ready, **shown}
 
     # Delivering
@@ -107,11 +127,10 @@ class AppRun:
         """
         Write what is certain back to Knack, send what may go, count the rest in :attr:`summary`.
 
-        :param limit: at most so many messages in this run.
+        :param limit: at most so many messages in this run, its tries together: the first ones of the plan.
         :raises Unavailable: the bus or Knack is not well; what is left goes with a later run.
         :raises Refused: a person must act, or there are new messages of unknown outcome to be settled.
         """
-        self._tally.limit = limit
         # What a killed process left counts as unknown from the moment its claim has run out.
         mine = f"{self._app.name}/"
         killed = sum(
@@ -119,6 +138,7 @@ class AppRun:
             for effect in self._ledger.expire_claims()
         )
         self._tally.add_unknown(killed)
+        self._settler.check_allowance(self._allowance)
         lanes = [Lane(rest=deque(request.activities)) for request in plan.service_requests]
         with ExitStack() as stack:
             workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
@@ -142,15 +162,36 @@ class AppRun:
             self._settler.clear_up(first)
             workers.put(first)
             each(self._settler.settle)
+            if limit is not None:
+                self._share_out(lanes, max(limit - self._sent_before(), 0))
             first = workers.get()
             self._sender.prove(first, lanes)
             workers.put(first)
             if self._tally.proven:
+                # Those that fail every time must not make a well bus look unwell before the others had their turn.
+                lanes.sort(key=lambda lane: lane.failures)
                 each(self._sender.send_lane)
         oldest = self._count(lanes)
         log.info("App %s: %s", self._app.name, self.summary)
         self._alert(oldest)
         self._tally.complain()
+
+    def _sent_before(self) -> int:
+        """How many messages earlier tries of this request have given to the bus, or may have."""
+        mine: dict[str, Any] = {"workflow": DAG_ID, "kind": MESSAGE, "key_prefix": f"{self._app.name}/"}
+        return sum(
+            effect.request == self._run.request and effect.attempts > 0
+            for state in (State.CONFIRMED, State.UNKNOWN)
+            for effect in self._ledger.list(**mine, state=state, newest_first=True, limit=RECENT)
+        )
+
+    @staticmethod
+    def _share_out(lanes: Sequence[Lane], left: int) -> None:
+        """Let the first ones of the plan go, whichever thread comes first."""
+        for lane in lanes:
+            going = 0 if lane.held_by else sum(entry.verdict is Verdict.SEND for entry in lane.rest)
+            lane.share = min(going, left)
+            left -= lane.share
 
     def _worker(self, stack: ExitStack) -> Worker:
         app = self._app
@@ -174,7 +215,7 @@ class AppRun:
     # The end
 
     def _count(self, lanes: Sequence[Lane]) -> datetime | None:
-        """What is left, and why; since when the first of what waits has been known."""
+        """What is left, and why; since when the first of what waits, for whatever reason, has been known."""
         oldest: datetime | None = None
         for lane in lanes:
             held = False
@@ -185,10 +226,8 @@ class AppRun:
                     self._tally.add("quarantined")
                 elif state in (State.UNKNOWN, State.BEGUN):
                     self._tally.add("unknown")
-                elif held:
-                    self._tally.add("held")
                 else:
-                    self._tally.add("waiting")
+                    self._tally.add("held" if held else "waiting")
                     if effect is not None:
                         oldest = min(oldest or effect.created_at, effect.created_at)
                 held |= state is not State.PLANNED
@@ -212,4 +251,4 @@ class AppRun:
             ledger=self._ledger,
             run=self._run,
             lease_s=self._lease_s,
-        ).look(oldest, self.summary.waiting, datetime.now(UTC))
+        ).look(oldest, self.summary.waiting + self.summary.held, datetime.now(UTC))

@@ -38,11 +38,13 @@ class Lane:
 
     :param failures: how often its first message was tried in vain.
     :param held_by: why nothing more of it goes in this run.
+    :param share: so many of its messages may go in this run; None: all.
     """
 
     rest: deque[Activity]
     failures: int = 0
     held_by: Outcome | None = None
+    share: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

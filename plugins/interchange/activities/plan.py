@@ -37,7 +37,8 @@ class Activity:
 
     :param number: None where the record has none that can be read.
     :param field: of one that is set aside: the field that is wrong, in Knack's spelling; ``reason`` says why.
-    :param digest: of the record's own content: it changes when somebody edits the record.
+    :param digest: of the record's own content and of what the settings make of it: it changes when somebody edits the
+        record, or corrects a code.
     """
 
     record_id: str
@@ -166,29 +167,32 @@ def _plan(record: Record, app: App, zone: tzinfo) -> Activity:
         "digest": _digest(record, fields),
     }
     try:
-        known["sr_number"] = _required(record, fields.sr_number)
+        known["sr_number"] = _required(record, fields.sr_number, app)
         known["number"] = number_of(record, fields.atd_activity_id)
         known["name"] = same_name(text_of(record, fields.activity_name))
         code = _code(record, app, known["name"])
         if code is None:
             return Activity(**known, verdict=Verdict.IGNORE)
-        status = text_of(record, fields.issue_status_code_snapshot).strip()
-        return Activity(
-            **known,
-            verdict=Verdict.SEND,
-            code=code,
-            emi_id=_required(record, fields.emi_id),
-            csr_activity_id=text_of(record, fields.csr_activity_id).strip(),
-            status_code=app.status_codes.get(status, status),
-            activity_date=moment_of(record, fields.activity_datetime, zone).isoformat(),
-            details=_legal(text_of(record, fields.activity_details), fields.activity_details, app),
-        )
+        sent: dict[str, Any] = {
+            "code": _legal(code, fields.csr_activity_code, app),
+            "emi_id": _required(record, fields.emi_id, app),
+            "csr_activity_id": _text(record, fields.csr_activity_id, app).strip(),
+            "status_code": app.status_code(_text(record, fields.issue_status_code_snapshot, app).strip()),
+            "activity_date": moment_of(record, fields.activity_datetime, zone).isoformat(),
+            "details": _text(record, fields.activity_details, app),
+        }
+        known["digest"] = _hash([known["digest"], sent])
+        return Activity(**known, **sent, verdict=Verdict.SEND)
     except BadRecord as exc:
         return Activity(**known, verdict=Verdict.SET_ASIDE, field=exc.field, reason=exc.reason)
 
 
-def _required(record: Record, key: str) -> str:
-    text = text_of(record, key).strip()
+def _text(record: Record, key: str, app: App) -> str:
+    return _legal(text_of(record, key), key, app)
+
+
+def _required(record: Record, key: str, app: App) -> str:
+    text = _text(record, key, app).strip()
     if not text:
         raise BadRecord(key, "is empty")
     return text
@@ -217,10 +221,14 @@ def _legal(text: str, key: str, app: App) -> str:
 
 
 def _digest(record: Record, fields: Fields) -> str:
-    """Of all that a message is made from, as Knack gave it. The status is not part of that: we write it."""
+    """Of all that a record gives to its message, as Knack has it. The status is not part of that: we write it."""
     content = {
         key: record.get(f"{key}_raw", record.get(key))
         for key in fields.meanings()
         if key != fields.esb_status
     }
+    return _hash(content)
+
+
+def _hash(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

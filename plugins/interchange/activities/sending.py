@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from interchange.activities.lanes import DAG_ID, MESSAGE, Lane, Outcome, Worker, message_ref
-from interchange.activities.plan import Activity
+from interchange.activities.plan import Activity, Verdict
 from interchange.activities.settling import Settler, may_resend
 from interchange.activities.tally import Tally
 from interchange.core.backlog import Head, is_poisonous, next_try_at, probe_order
@@ -21,10 +21,11 @@ from interchange.errors import (
     Conflict,
     OutcomeUnknown,
     Refused,
+    RemoteError,
     SettingsError,
     Unavailable,
 )
-from interchange.hooks.esb import FAULT, OPERATION, EsbHook, Faulted
+from interchange.hooks.esb import OPERATION, EsbHook, Faulted
 from interchange.ledger import EffectRef, Ledger, RunRef, State
 from interchange.settings.files import templates_dir
 from interchange.settings.knack_to_esb import App
@@ -36,8 +37,16 @@ POISON_FIELD = "message"
 # A message that the bus has answered with so many faults, while it took another, does not make the run a failure:
 # trying it again at once would teach nothing.
 SUSPICIOUS = 3
+# In the ledger's reason for a fault that came while the bus took other messages.
+WHILE_WELL = "while it takes others"
+# With these a bus may answer a GET, which it need not know.
+_NOT_FOR_LOOKS = (401, 403, 404)
 # More others than any number of attempts asks for need not be counted.
 ENOUGH_OTHERS = 100
+
+
+class StillUnclear(OutcomeUnknown):
+    """A message of unknown outcome was sent again, and that was not taken: an earlier attempt still may have been."""
 
 
 class Sender:
@@ -64,7 +73,11 @@ class Sender:
 
         While it is not, a run costs it very few messages.
         """
-        by_record = {lane.rest[0].record_id: lane for lane in lanes if lane.rest and lane.held_by is None}
+        by_record = {
+            lane.rest[0].record_id: lane
+            for lane in lanes
+            if lane.rest and lane.held_by is None and lane.share != 0
+        }
         heads = [
             Head(record_id=record_id, number=lane.rest[0].number or 0, failures=lane.failures)
             for record_id, lane in by_record.items()
@@ -81,12 +94,15 @@ class Sender:
         messages: dict[str, Any] = {"workflow": DAG_ID, "kind": MESSAGE, "key_prefix": f"{self._app.name}/"}
         taken = self._ledger.list(**messages, state=State.CONFIRMED, limit=1)
         lost = sorted(
-            effect.updated_at
+            event.at
             for effect in self._ledger.list(**messages, state=State.UNKNOWN)
-            if (effect.reason or "").startswith(OPERATION)
-            and (not taken or effect.updated_at > taken[0].updated_at)
+            for event in self._ledger.events(effect.ref)
+            if event.to_state == State.UNKNOWN
+            and (event.reason or "").startswith(OPERATION)
+            and (not taken or event.at > taken[0].updated_at)
         )
-        at = next_try_at(lost) if self._app.on_unknown_outcome == "hold" else None
+        # What is sent again costs nobody a decision, so there a second chance comes sooner.
+        at = next_try_at(lost if self._app.on_unknown_outcome == "hold" else lost[1:])
         if at is None or at <= datetime.now(UTC):
             return True
         self._tally.stop(
@@ -102,6 +118,10 @@ class Sender:
         try:
             worker.bus.probe()
         except (Refused, SettingsError, Unavailable) as exc:
+            if isinstance(exc, Refused) and exc.status in _NOT_FOR_LOOKS:
+                # It answers. A bus may know nothing but messages; whether it lets ours in, one of them shows.
+                log.info("The bus answers a look with HTTP %s", exc.status)
+                return True
             self._tally.stop(exc)
             return False
         return True
@@ -113,12 +133,26 @@ class Sender:
     def _send_next(self, worker: Worker, lane: Lane) -> None:
         """Send the lane's first message and, if it was taken, write that back."""
         activity = lane.rest[0]
+        if activity.verdict is Verdict.IGNORE:
+            # It may have been sent before the settings said so.
+            lane.held_by = Outcome.UNKNOWN
+            return
         effect = self._ledger.get(message_ref(self._app.name, activity.record_id))
         if effect is not None and effect.state is State.QUARANTINED:
             lane.held_by = Outcome.SET_ASIDE
             return
-        if not self._tally.take_from_limit():
+        if (
+            effect is not None
+            and effect.state is State.UNKNOWN
+            and not may_resend(self._app, self._ledger, effect.ref)
+        ):
+            lane.held_by = Outcome.UNKNOWN
             return
+        if lane.share == 0:
+            lane.held_by = Outcome.LATER
+            return
+        if lane.share is not None:
+            lane.share -= 1
         outcome = self._send(worker.bus, activity)
         if outcome is not Outcome.SENT:
             lane.held_by = outcome
@@ -151,6 +185,11 @@ class Sender:
             log.warning("Record %s: %s", activity.record_id, exc)
             self._tally.was_not_taken(activity.record_id)
             return self._judge(ref)
+        except StillUnclear as exc:
+            log.warning("Record %s: %s", activity.record_id, exc)
+            self._tally.was_not_taken(activity.record_id)
+            self._tally.add_undone()
+            return Outcome.UNKNOWN
         except OutcomeUnknown as exc:
             log.warning("Record %s: its message may have been accepted: %s", activity.record_id, exc)
             self._lost(activity, by_the_bus=exc.operation == OPERATION)
@@ -170,20 +209,37 @@ class Sender:
         """
         The bytes are kept, encrypted, before they are sent: what is sent again is the same to the letter.
 
-        After an answer that was lost they are sent again as they were, even if the record was changed since.
+        After an answer that was lost they are sent again as they were, even if the record was changed since. Where it
+        is certain that they were not taken, a corrected record, code or template makes a new message.
         """
         kept = self._ledger.load_progress(ref)
-        if kept is not None and (kept["digest"] == activity.digest or self._was_unknown(ref)):
-            message = base64.b64decode(kept["message"])
-        else:
+        again = self._was_unknown(ref)
+        made_from = f"{activity.digest}/{self._template.digest}"
+        if kept is None or (kept["made_from"] != made_from and not again):
             message = build_message(activity.values(datetime.now(UTC)), self._template)
-            kept = {"digest": activity.digest, "message": base64.b64encode(message).decode()}
+            kept = {
+                "made_from": made_from,
+                "made_at": datetime.now(UTC).isoformat(),
+                "code": activity.code,
+                "message": base64.b64encode(message).decode(),
+            }
             self._ledger.save_progress(ref, kept)
-        accepted = bus.submit(message)
+        message = base64.b64decode(kept["message"])
+        try:
+            accepted = bus.submit(message)
+        except (Unavailable, Refused) as exc:
+            if not again:
+                self._note_company(exc)
+                raise
+            raise StillUnclear(
+                OPERATION,
+                f"it was sent again and not taken ({exc.detail}); an earlier attempt may have been",
+                status=exc.status,
+            ) from exc
         return {
             "service_request": activity.sr_number,
             "number": activity.number,
-            "code": activity.code,
+            "code": kept["code"],
             "bytes": len(message),
             "sha256": hashlib.sha256(message).hexdigest(),
             "status": accepted.status,
@@ -192,6 +248,17 @@ class Sender:
 
     def _was_unknown(self, ref: EffectRef) -> bool:
         return self._ledger.events(ref)[-1].from_state == State.UNKNOWN
+
+    def _note_company(self, exc: RemoteError) -> None:
+        """A fault says something of the message only where the bus took others in the same run."""
+        if isinstance(exc, Faulted) and self._tally.proven:
+            raise Faulted(
+                exc.operation,
+                f"{exc.detail} {WHILE_WELL}",
+                status=exc.status,
+                request_id=exc.request_id,
+                code=exc.code,
+            ) from exc
 
     def _lost(self, activity: Activity, *, by_the_bus: bool) -> None:
         self._tally.add_unknown()
@@ -206,12 +273,16 @@ class Sender:
     def _judge(self, ref: EffectRef) -> Outcome:
         """Whether a message that the bus answers with a fault is itself the reason, by what is known of it."""
         faults: list[datetime] = []
+        kept = self._ledger.load_progress(ref) or {}
         for event in self._ledger.events(ref):
             if event.from_state == State.QUARANTINED:
                 # Put back: it gets its chances anew.
                 faults.clear()
-            elif (event.from_state, event.to_state) == (State.BEGUN, State.PLANNED) and FAULT in (
-                event.reason or ""
+            elif (
+                (event.from_state, event.to_state) == (State.BEGUN, State.PLANNED)
+                # Those of an outage say nothing of the message, and those of another text nothing of this one.
+                and WHILE_WELL in (event.reason or "")
+                and event.at.isoformat() >= kept.get("made_at", "")
             ):
                 faults.append(event.at)
         taken = self._ledger.list(

@@ -9,7 +9,7 @@ from interchange.activities.lanes import Lane, Outcome, Worker, message_ref
 from interchange.activities.plan import Activity, Verdict
 from interchange.activities.tally import BAD_REQUEST, Tally, for_today
 from interchange.errors import Busy, InterchangeError, Refused
-from interchange.hooks.knack import DailyLimit
+from interchange.hooks.knack import Allowance, DailyLimit
 from interchange.ledger import Effect, EffectRef, Ledger, RunRef, State
 from interchange.settings.knack_to_esb import App
 
@@ -39,27 +39,39 @@ class Settler:
         """All that needs no bus: statuses of what was sent or is not to be sent, and what is set aside."""
         rest: deque[Activity] = deque()
         for activity in lane.rest:
-            if activity.verdict is Verdict.IGNORE:
+            effect = self._known(activity)
+            if effect is None:
                 if self.mark(worker, activity, self._app.statuses.ignored):
                     self._tally.add("ignored")
                 continue
-            effect = self._known(activity)
             if effect.state is State.CONFIRMED:
+                log.info(
+                    "Record %s is ready and was sent before: only its status is written", activity.record_id
+                )
                 if self.mark(worker, activity, self._app.statuses.sent):
                     self._tally.add("marked")
                 continue
             if not rest:
                 lane.failures = effect.attempts
-                if effect.state is State.UNKNOWN and not may_resend(self._app, self._ledger, effect.ref):
+                ignored = activity.verdict is Verdict.IGNORE
+                if effect.state is State.UNKNOWN and (
+                    ignored or not may_resend(self._app, self._ledger, effect.ref)
+                ):
                     lane.held_by = Outcome.UNKNOWN
                 elif effect.state is State.QUARANTINED:
                     lane.held_by = Outcome.SET_ASIDE
             rest.append(activity)
         lane.rest = rest
 
-    def _known(self, activity: Activity) -> Effect:
-        """The message's effect: planned, or set aside as the plan says."""
+    def _known(self, activity: Activity) -> Effect | None:
+        """
+        The message's effect: planned, or set aside as the plan says. None for one that is not to be sent and never was.
+        """
         ref = message_ref(self._app.name, activity.record_id)
+        if activity.verdict is Verdict.IGNORE:
+            # Settings that say so only now do not undo what was sent, or may have been.
+            before = self._ledger.get(ref)
+            return None if before is None or before.state in (State.PLANNED, State.QUARANTINED) else before
         effect = self._ledger.plan(ref, digest=activity.digest, run=self._run)
         if effect.state is State.QUARANTINED and self._is_mended(effect, activity):
             reason = "the record or the settings were corrected"
@@ -104,7 +116,11 @@ class Settler:
         except InterchangeError as exc:
             self._tally.stop(exc)
             return False
-        left = worker.knack.allowance
+        self.check_allowance(worker.knack.allowance)
+        return True
+
+    def check_allowance(self, left: Allowance | None) -> None:
+        """Stop the run where only the reserve is left of the day's requests."""
         if left is not None and left.remaining < self._app.daily_reserve + COST:
             self._tally.stop(
                 Refused(
@@ -113,7 +129,6 @@ class Settler:
                     f"for others (daily_reserve); the rest goes after the reset in {left.resets_in_s / 3600:.1f} h",
                 )
             )
-        return True
 
 
 def may_resend(app: App, ledger: Ledger, ref: EffectRef) -> bool:

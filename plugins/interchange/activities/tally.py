@@ -28,7 +28,7 @@ class Summary:
     :param quarantined: set aside with field and reason, now or before.
     :param unknown: may have been accepted; a person decides.
     :param waiting: would go, but did not in this run: the bus or Knack was not well, or ``limit`` was reached.
-    :param oldest_waiting_s: for how long the first of those has been known, in seconds.
+    :param oldest_waiting_s: for how long the first of those, and of the held ones, has been known, in seconds.
     """
 
     app: str
@@ -57,8 +57,6 @@ class Tally:
         self.summary = Summary(app=app)
         self.proven = False
         """Whether the bus has taken a message in this run."""
-        self.limit: int | None = None
-        """At most so many messages more in this run."""
         self._outage_after = outage_after
         self._breaker = CircuitBreaker(outage_after)
         self._lock = threading.Lock()
@@ -74,20 +72,11 @@ class Tally:
 
     def is_halted(self) -> bool:
         """Whether no further message goes in this run."""
-        return self.stopped or self._breaker.open or self.limit == 0
+        return self.stopped or self._breaker.open
 
     def stop(self, reason: InterchangeError) -> None:
         """The first reason is the one that is told."""
         self._stopped = self._stopped or reason
-
-    def take_from_limit(self) -> bool:
-        """Whether one message more may go."""
-        with self._lock:
-            if self.limit == 0:
-                return False
-            if self.limit is not None:
-                self.limit -= 1
-            return True
 
     def add(self, name: str) -> None:
         """:param name: of one of the :class:`Summary`'s counts."""

@@ -9,6 +9,7 @@ bus refuses anything else.
 from __future__ import annotations
 
 import copy
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,11 +46,13 @@ class Template:
     """
     :param root: the document with its placeholders; only copies of it are filled.
     :param places: which value goes into which element, by the element's number in document order.
+    :param digest: of the document: a message that was made from another one is another message.
     """
 
     root: Any
     places: Mapping[int, str]
     schema: Any
+    digest: str
 
 
 def load_template(folder: Path) -> Template:
@@ -90,7 +93,8 @@ def _load(template: Path, schema: Path, _times: tuple[int, ...]) -> Template:
         compiled = etree.XMLSchema(_parse(schema))
     except etree.XMLSchemaParseError as exc:
         raise SettingsError(f"{schema}: is no XML schema: {exc}") from None
-    return Template(root=root, places=places, schema=compiled)
+    digest = hashlib.sha256(etree.tostring(root)).hexdigest()
+    return Template(root=root, places=places, schema=compiled, digest=digest)
 
 
 def _parse(path: Path) -> Any:

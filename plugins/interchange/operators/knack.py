@@ -47,7 +47,7 @@ class DeliverActivitiesOperator(BaseOperator):
             app, ledger=ledger, limiter=RateLimiter(ledger.engine), run=run_of(context), lease_s=lease_s()
         )
         if planned.dry_run:
-            preview = work.preview(work.read())
+            preview = work.preview(work.read(), limit=planned.limit)
             for request in preview["service_requests"]:
                 for entry in request["activities"]:
                     self.log.info("%s: %s", request["sr_number"] or "no service request", entry)

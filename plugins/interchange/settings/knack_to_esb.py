@@ -14,6 +14,8 @@ from interchange.core.xml_text import illegal_characters
 from interchange.settings.model import SettingsModel, problem
 from interchange.settings.named import twice
 
+STATUS_CODES = {"closed_duplicate": "closed_resolved"}
+"""Statuses that 311 cannot bear, and what it was always sent instead."""
 MOST_APPS = 1024
 """Airflow's limit of entries of one mapped task."""
 
@@ -112,8 +114,9 @@ class App(SettingsModel):
         description="Code by activity name. null: deliberately not sent. A name that is not here is set aside.",
     )
     status_codes: dict[Text, Text] = Field(
-        {"closed_duplicate": "closed_resolved"},
-        description="What to send instead of a request's status; others are sent as they are.",
+        default_factory=dict,
+        description="What to send instead of a request's status; others are sent as they are. Unless it says "
+        "otherwise, `closed_resolved` goes instead of `closed_duplicate`, which 311 cannot bear.",
     )
     statuses: Statuses = Field(default_factory=lambda: Statuses.model_validate({}))
     on_unknown_outcome: Literal["hold", "resend"] = Field(
@@ -151,6 +154,10 @@ class App(SettingsModel):
             )
         return value
 
+    def status_code(self, status: str) -> str:
+        """What is sent for a request's status."""
+        return {**STATUS_CODES, **self.status_codes}.get(status, status)
+
     @property
     def codes(self) -> Mapping[str, str | None]:
         """``activity_codes`` by comparable name."""
@@ -178,6 +185,10 @@ class Settings(SettingsModel):
 
     @model_validator(mode="after")
     def _unique(self) -> Settings:
-        if names := twice([app.name for app in self.apps]):
-            raise problem(*(f"two apps are named {name!r}" for name in names))
+        problems = [f"two apps are named {name!r}" for name in twice([app.name for app in self.apps])]
+        views = twice([f"{app.view} of {app.object_key} through {app.knack_conn_id}" for app in self.apps])
+        # Each would send what the other one has sent.
+        problems += [f"two apps read {view}" for view in views]
+        if problems:
+            raise problem(*problems)
         return self

@@ -111,7 +111,7 @@ def test_an_answer_without_end_is_unclear(hook: EsbHook, sandbox: Sandbox, monke
         hook.submit(MESSAGE)
 
 
-@pytest.mark.parametrize("status", [400, 413, 415, 422])
+@pytest.mark.parametrize("status", [400, 406, 409, 413, 415, 422])
 def test_a_front_that_refuses_the_message_speaks_for_the_bus(
     status: int, hook: EsbHook, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ):

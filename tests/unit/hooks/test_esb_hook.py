@@ -99,6 +99,8 @@ FAULT = (
         (SOAP_12, "Receiver"),
         (b"received\n<?xml version='1.0'?>" + FAULT, "Server"),
         (FAULT.replace(b"x:Server", b""), "no code"),
+        (FAULT.replace(b"schemas.xmlsoap.org", b"elsewhere.example"), "Server"),
+        (b"<r><Fault/></r>", "no code"),
         (b"<a/>", None),
         (b"", None),
         (b"<html>", None),
