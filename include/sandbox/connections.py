@@ -26,6 +26,7 @@ KNACK_APPS = {
 }
 KNACK_CONNECTIONS = {"data-tracker": "knack_default", "signs-markings": "knack_signs_markings"}
 ESB_API_KEY = "sandbox-esb-api-key-0001"
+SPINOCO_TOKEN = "sandbox-spinoco-token-0001"
 
 Connections = dict[str, dict[str, Any]]
 
@@ -87,6 +88,13 @@ def connections(sandbox: Sandbox) -> Connections:
         }
     if "alerts" in sandbox.vendors:
         made["alerts_default"] = {"conn_type": "http", "host": f"{sandbox.url('alerts')}/hook", "extra": {}}
+    if "spinoco" in sandbox.vendors:
+        made["spinoco_default"] = {
+            "conn_type": "spinoco",
+            "host": sandbox.url("spinoco"),
+            "password": SPINOCO_TOKEN,
+            "extra": {},
+        }
     for fields in made.values():
         # It stands in the URL as well; without it, the Test button of Airflow's page refuses (see provider_info).
         fields["port"] = urlsplit(fields["host"]).port

@@ -16,6 +16,7 @@ VENDORS = {
     "knack": "include.sandbox.vendors.knack:Knack",
     "esb": "include.sandbox.vendors.esb:Esb",
     "alerts": "include.sandbox.vendors.alerts:Alerts",
+    "spinoco": "include.sandbox.vendors.spinoco:Spinoco",
 }
 
 
