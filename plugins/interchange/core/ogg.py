@@ -1,0 +1,99 @@
+"""
+Looking at a recording while it is being moved: is it a whole Ogg file?
+
+A length says nothing where none was announced, and a file that ends after a whole page looks sound. Ogg (RFC 3533) has
+what it takes to tell: each page has a checksum and a number, and the last page of a stream says that it is the last.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from interchange.errors import BadRecord
+
+FIELD = "file"
+_HEAD = 27
+_CAPTURE = b"OggS"
+_FIRST, _LAST = 0x02, 0x04
+# The format's checksum is zlib's with the bits of every byte the other way round, and without its two inversions.
+_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+class OggInspector:
+    """
+    Watches one file. Feed every byte once and in order, then call :meth:`finish`. Keeps a page at most (64 KiB).
+
+    Several logical streams, one after another or interleaved, are one file, as the format allows.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._size = 0
+        self._pages = 0
+        self._next: dict[bytes, int] = {}
+        """By serial number, of the streams that have begun and not ended: the number of the next page."""
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """
+        Take the next bytes, in a piece of any length.
+
+        :raises BadRecord: it is already clear that this is no sound Ogg file.
+        """
+        self._size += len(data)
+        self._buffer += data
+        taken = 0
+        while (length := self._page_length(taken)) is not None:
+            self._take(bytes(self._buffer[taken : taken + length]))
+            taken += length
+        del self._buffer[:taken]
+
+    def finish(self) -> int:
+        """
+        :return: how many pages there are.
+        :raises BadRecord: the file is empty, cut off, or lacks its last pages.
+        """
+        if not self._size:
+            raise BadRecord(FIELD, "is empty")
+        if self._buffer:
+            raise BadRecord(FIELD, f"is cut off in the middle of page {self._pages + 1}")
+        if self._next:
+            raise BadRecord(FIELD, f"ends after page {self._pages}, which is not marked as the last")
+        return self._pages
+
+    def _page_length(self, at: int) -> int | None:
+        """The length of the page that begins here; None while it is not all there."""
+        head = self._buffer[at : at + _HEAD]
+        if head[:4] != _CAPTURE[: len(head[:4])]:
+            raise BadRecord(
+                FIELD, "is no Ogg file" if not self._pages else f"has no page after page {self._pages}"
+            )
+        if len(head) < _HEAD:
+            return None
+        table = self._buffer[at + _HEAD : at + _HEAD + head[26]]
+        if len(table) < head[26]:
+            return None
+        length = _HEAD + len(table) + sum(table)
+        return length if len(self._buffer) - at >= length else None
+
+    def _take(self, page: bytes) -> None:
+        number = self._pages + 1
+        if page[4] != 0:
+            raise BadRecord(FIELD, f"page {number} is of an unknown version")
+        if _checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
+            raise BadRecord(FIELD, f"page {number} has a wrong checksum")
+        serial, place = page[14:18], int.from_bytes(page[18:22], "little")
+        if page[5] & _FIRST:
+            if serial in self._next:
+                raise BadRecord(FIELD, f"page {number} begins a stream that has begun already")
+            self._next[serial] = place
+        if self._next.get(serial) != place:
+            raise BadRecord(FIELD, f"a page is missing before page {number}")
+        self._next[serial] = (place + 1) & 0xFFFFFFFF
+        if page[5] & _LAST:
+            del self._next[serial]
+        self._pages = number
+
+
+def _checksum(page: bytes) -> int:
+    turned = zlib.crc32(page.translate(_TURNED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{turned:032b}"[::-1], 2)
