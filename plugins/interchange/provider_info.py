@@ -141,6 +141,17 @@ def get_provider_info() -> dict[str, Any]:
                     "ca_bundle": _CA_BUNDLE,
                 },
             },
+            {
+                "connection-type": "spinoco",
+                "hook-class-name": "interchange.hooks.spinoco.SpinocoHook",
+                "hook-name": "Spinoco",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "login"],
+                    "relabeling": {"host": "Base URL", "port": "Port", "password": "API token"},
+                    "placeholders": {"host": "https://api.spinoco.com", "port": _PORT},
+                },
+                "conn-fields": {"ca_bundle": _CA_BUNDLE},
+            },
         ],
         "extra-links": [
             "interchange.operators.links.LedgerLink",

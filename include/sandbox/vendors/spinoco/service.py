@@ -250,6 +250,16 @@ class Spinoco(Vendor):
     def _shown(self, path: str) -> str:
         return path if self.options.leading_slash else path.lstrip("/")
 
+    @route("GET", "/task/{id}", operation="get_task")
+    def get_task(self, request: Request) -> Response:
+        if (refusal := self._refusal(request, files=False)) is not None:
+            return refusal
+        with self.lock:
+            task = self.tasks.get(request.params["id"])
+        if task is None:
+            return answer_json(404, {"error": "Not found"})
+        return answer_json(200, {"id": task.id, "lastUpdate": int(task.due.timestamp() * 1000)})
+
     # Files
 
     @route("GET", "/recording/{path:path}", operation="get_file")
