@@ -154,6 +154,7 @@ def test_every_service_has_its_connection() -> None:
             "knack_signs_markings": "knack",
             "esb_default": "esb",
             "alerts_default": "http",
+            "spinoco_default": "spinoco",
         }
         assert onedrive.host == sandbox.url("graph")
         assert onedrive.extra_dejson["authority"] == sandbox.url("identity")

@@ -67,8 +67,6 @@ class Spinoco(Vendor):
         """Paths begin with a slash."""
         always_lists: bool = True
         """``get`` and ``delete`` are there even if they are empty."""
-        repeat_changed: bool = True
-        """A task that has changed is served with all its files; otherwise with its new ones."""
         revoked: str = ""
         """``all`` or ``files``: the token is refused there from now on."""
         bad_cursor_status: int = 400
