@@ -206,6 +206,30 @@ def test_another_worker_goes_on_where_the_first_one_stopped(
     assert receipt["sha256"] == hashlib.sha256(LARGE).hexdigest()
 
 
+def test_a_session_is_gone_on_with_only_for_the_file_it_was_opened_for(
+    sandbox: Sandbox, large: Vendor, deliver: Deliver
+):
+    """Somebody has corrected the place: the former upload is ended, and its file never appears."""
+    break_off(sandbox, 3)
+    with pytest.raises((Unavailable, OutcomeUnknown)):
+        deliver("ann", large.source())
+    sandbox.clear_faults()
+    deliver("bob", large.source(), name="other.csv")
+    assert is_there(sandbox, path="/Exports/other.csv")
+    assert len(calls(sandbox, "create_session")) == 2
+    assert len(calls(sandbox, "cancel")) == 1
+
+
+def test_nor_is_a_file_at_another_place_taken_for_it(sandbox: Sandbox, large: Vendor, deliver: Deliver):
+    arm(sandbox, "upload", "lose_answer", operation="fragment", call=FRAGMENTS)
+    arm(sandbox, "upload", "status", status=503, operation="session_status", times=99)
+    with pytest.raises((Unavailable, OutcomeUnknown)):
+        deliver("ann", large.source())
+    sandbox.clear_faults()
+    deliver("bob", large.source(), name="other.csv")
+    assert "/Exports/other.csv" in files(sandbox)
+
+
 def test_a_killed_worker_is_followed_by_another(sandbox: Sandbox, large: Vendor, deliver: Deliver):
     """The process is gone in the middle, without a word: its claim runs out, its session goes on."""
     killed = threading.Event()
