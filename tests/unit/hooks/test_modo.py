@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,13 +116,17 @@ def test_a_closed_port_and_a_429_are_tried_again(airflow: Connections, sandbox: 
         hook.send_message(MESSAGE)
 
 
-def test_an_upload_that_is_tried_again_has_all_of_its_content(sandbox: Sandbox, hook: ModoHook):
+def test_an_upload_that_is_tried_again_has_all_of_its_content(
+    sandbox: Sandbox, hook: ModoHook, tmp_path: Path
+):
     """What a refused try has read of the file is read again."""
-    content = b"<d>" + b"<p/>" * 100_000 + b"</d>"
+    file = tmp_path / "directory.xml"
+    file.write_bytes(b"<d>" + b"<p/>" * 100_000 + b"</d>")
     arm(sandbox, "modo", "status", status=429, retry_after="2", operation="upload_directory")
-    upload(hook, content)
+    with file.open("rb") as content:
+        hook.upload_directory(content, name="staff-2026", file_name=file.name)
     assert len(calls(sandbox, "upload_directory")) == 2
-    assert [revision["content"] for revision in sandbox.vendor("modo").revisions] == [content]
+    assert [revision["content"] for revision in sandbox.vendor("modo").revisions] == [file.read_bytes()]
 
 
 def test_a_path_without_its_slash_is_not_followed(airflow: Connections, sandbox: Sandbox):
