@@ -115,6 +115,9 @@ def _go_together(first: tuple[Call, Kind], second: tuple[Call, Kind]) -> bool:
     if operations == {"send_message"}:
         # Whoever settles them could not tell two lost messages apart.
         return False
+    if len(operations) == 1 and max(first[1].times, second[1].times) > 1:
+        # The one would meet the other one's call as well.
+        return False
     return not (first[0].vendor == second[0].vendor and {first[1].fault, second[1].fault} & set(AT_THE_PORT))
 
 
