@@ -250,7 +250,7 @@ def test_poison_is_set_aside_by_evidence_and_everything_else_passes(world: World
 
 
 def test_what_an_outage_refused_is_no_evidence(world: World) -> None:
-    """Five faults of one outage, five others taken since, and the first fault of the next outage: that proves nothing."""
+    """Five faults of one outage, five others taken since, and one fault of the next outage: that proves nothing."""
     few = {"poison": {"attempts": 5, "after_minutes": 0}}
     world.has({"number": 50, "sr": "M"})
     world.bus.set_options({"fault_next": -1})
