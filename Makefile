@@ -26,7 +26,13 @@ demo: setup ## sandbox and Airflow, all workflows, then stay up until Ctrl-C; ON
 
 .PHONY: test
 test: browser lint types ## everything a change must pass: lint, types, all everyday tests; PYTEST_ARGS="-k ledger"
+ifdef PYTEST_ARGS
 	$(VENV)/python -m pytest -q $(PYTEST_ARGS)
+else
+	@# A running Airflow and the campaign keep two cores busy by themselves; the rest is done by two processes.
+	$(VENV)/python -m pytest -q tests/browser tests/dags tests/faults
+	$(VENV)/python -m pytest -q -n 2 --dist loadfile tests/unit tests/sandbox
+endif
 
 .PHONY: lint
 lint: setup ## ruff: rules and format

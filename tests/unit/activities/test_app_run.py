@@ -165,14 +165,15 @@ def test_so_does_adding_the_name_to_the_settings(world: World) -> None:
 
 
 def test_and_so_does_a_person(world: World) -> None:
-    poison = {"attempts": 2, "after_minutes": 0}
+    # One after another: how many others were taken before this one's fault is then certain.
+    few = {"poison": {"attempts": 2, "after_minutes": 0}, "parallel": 1}
     world.bus.set_options({"poisonous": (record_id(NAME, 1),)})
     world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "B"}, {"number": 3, "sr": "B"})
-    failing(lambda: world.run(poison=poison), Unavailable)
+    failing(lambda: world.run(**few), Unavailable)
     world.has({"number": 4, "sr": "B"}, {"number": 5, "sr": "B"})
-    failing(lambda: world.run(poison=poison), Unavailable)
+    failing(lambda: world.run(**few), Unavailable)
     world.has({"number": 6, "sr": "B"}, {"number": 7, "sr": "B"})
-    world.run(poison=poison)
+    world.run(**few)
     assert world.effect(1).state is State.QUARANTINED
     world.bus.set_options({"poisonous": ()})
     assert world.run().quarantined == 1
@@ -325,7 +326,7 @@ def test_so_does_a_corrected_template(world: World, monkeypatch: pytest.MonkeyPa
 
 def test_a_code_that_was_the_reason_is_corrected_in_the_settings(world: World) -> None:
     """Nobody has to put the message back."""
-    few = {"poison": {"attempts": 2, "after_minutes": 0}}
+    few = {"poison": {"attempts": 2, "after_minutes": 0}, "parallel": 1}
     wrong = {"activity_codes": {"Identify Asset": "WRONG001", "Other": "OTHER001"}, **few}
     world.has({"number": 1, "sr": "A"})
     world.bus.set_options({"poisonous": (record_id(NAME, 1),)})

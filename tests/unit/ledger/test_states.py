@@ -23,7 +23,7 @@ FITTING = {
     State.UNKNOWN: "owner = 'ann', claim_expires_at = NULL, receipt = NULL, field = NULL, reason = 'r'",
     State.QUARANTINED: "owner = NULL, claim_expires_at = NULL, receipt = NULL, field = 'f', reason = 'r'",
 }
-LEGAL = [(before, after) for before, all_after in TRANSITIONS.items() for after in all_after]
+LEGAL = [(before, after) for before, all_after in TRANSITIONS.items() for after in sorted(all_after)]
 ILLEGAL = [pair for pair in itertools.product(State, State) if pair[0] is not pair[1] and pair not in LEGAL]
 
 
