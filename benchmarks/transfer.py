@@ -183,7 +183,7 @@ def move(job: dict[str, Any]) -> None:
         lambda: qualtrics.export_file(SURVEY, job["file_id"]),
         identity=job["file_id"],
         export_format="csv",
-        unpack=True,
+        packed=False,
     )
     ref = EffectRef("benchmark", "delivery", job["name"])
     delivery = OneDriveDelivery(
