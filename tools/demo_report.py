@@ -32,7 +32,7 @@ READY = STATUSES[0]
 
 # Activities of the sandbox that cannot go, or wait behind one that cannot, by application.
 WAITING = {"data-tracker": set(), "signs-markings": {102, 103}}
-NOT_SENT = {"Other", "Send Email"}
+NOT_SENT = {"data-tracker": {"Other", "Send Email"}, "signs-markings": {"Other"}}
 USER = "reports@contoso.example"
 FOLDER = "/SurveyExports"
 LOCAL = Path("/tmp/interchange-demo/exports")  # noqa: S108  # where include/config/qualtrics_to_onedrive.yaml sends the visitor log
@@ -118,12 +118,12 @@ def _activities(get: Get) -> Iterator[str]:
         for row in sorted(demo_rows(app), key=lambda row: int(row["number"])):
             name = record_id(app, row["number"])
             was_ready = row.get("status", READY) == READY and row.get("emi") != ""
-            is_sent = was_ready and row["number"] not in WAITING[app] and row["activity"] not in NOT_SENT
+            is_sent = was_ready and row["number"] not in WAITING[app] and row["activity"] not in NOT_SENT[app]
             want = row.get("status", READY)
             if is_sent:
                 expected.setdefault(row["sr"], []).append(name)
                 want = "SENT"
-            elif was_ready and row["activity"] in NOT_SENT:
+            elif was_ready and row["activity"] in NOT_SENT[app]:
                 want = "DO_NOT_SEND"
             if knack["apps"][app][name] != want:
                 yield f"activity {row['number']} of {app} is {knack['apps'][app][name]}, not {want}"

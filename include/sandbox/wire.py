@@ -294,7 +294,12 @@ class Connection(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         # Tolerate "//" at the start: urlsplit would take it for a host.
         split = urllib.parse.urlsplit("x:" + self.path if self.path.startswith("//") else self.path)
-        peer = self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
+        try:
+            peer = self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
+        except (OSError, ValueError, AttributeError):
+            # A fault has shut the port, and this connection, since the request came in.
+            self.close_connection = True
+            return
         try:
             body = Body(self.rfile, self.headers)  # type: ignore[arg-type]  # Message is a mapping of text
         except BadBody as exc:
