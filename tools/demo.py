@@ -3,7 +3,7 @@
 
 Everything is kept in ``DEMO_HOME`` (``.demo``), so a second start goes on from the first. Environment: ``ONCE=1``
 ends by itself, with exit code 0 only if every run succeeded and the sandbox holds exactly what it should; ``PORT``
-(8080) for Airflow, ``SANDBOX_PORT`` (8600 and the eight after it) for the vendors.
+(8080) for Airflow, ``SANDBOX_PORT`` (8600 and those after it) for the vendors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from tools.stack import AirflowStack, StackError
 ROOT = Path(__file__).resolve().parent.parent
 EXPORTS = "qualtrics_to_onedrive"
 ACTIVITIES = "knack_to_esb"
-DAGS = (EXPORTS, ACTIVITIES, "modo_directory", "interchange_doctor")
+MAILS = "ticket_closure"
+DAGS = (EXPORTS, ACTIVITIES, MAILS, "modo_directory", "interchange_doctor")
 SANDBOX_START_S = 60.0
 # The demo waits for vendors that answer at once.
 QUICK = {"INTERCHANGE_RETRY_BASE_S": "2", "INTERCHANGE_LEASE_S": "15"}
@@ -142,6 +143,8 @@ def run_everything(stack: AirflowStack, vendors: Vendors) -> list[str]:
     runs[EXPORTS].append(airflow.trigger(EXPORTS, by_hand))
     say(f"{ACTIVITIES}: what the two applications have ready")
     runs[ACTIVITIES].append(airflow.trigger(ACTIVITIES))
+    say(f"{MAILS}: the closed tickets of the example report")
+    runs[MAILS].append(airflow.trigger(MAILS))
     say("modo_directory: the example directory")
     example = ROOT / "include" / "config" / "directory.example.xml"
     runs["modo_directory"].append(

@@ -32,6 +32,16 @@ READY = STATUSES[0]
 
 # Activities of the sandbox that cannot go, or wait behind one that cannot, by application.
 WAITING = {"data-tracker": set(), "signs-markings": {102, 103}}
+# The example report has an open ticket, a wrong address, a day ahead, and one before the look-back besides.
+TOLD = {
+    "ann@example.com": ["T-1001", "T-1003"],
+    "another.ann@example.com": ["T-1006"],
+    "bob@example.com": ["T-1012"],
+    "cy@example.com": ["T-1004"],
+    "dee@example.com": ["0001005"],
+    "eve@example.com": ["T-1007"],
+    "flo@example.com": ["T-1008"],
+}
 NOT_SENT = {"data-tracker": {"Other", "Send Email"}, "signs-markings": {"Other"}}
 USER = "reports@contoso.example"
 FOLDER = "/SurveyExports"
@@ -66,6 +76,8 @@ def report(get: Get, expected: Expected) -> Iterator[str]:
     yield f"311, through the bus: {bus['accepted']} messages, by service request:"
     for service_request, seen in bus["downstream"].items():
         yield f"    {service_request}  {', '.join(activity['code'] for activity in seen)}"
+    mails = get("/state/mail_webhook")["mails"]
+    yield f"Mail webhook: {len(mails)} mails about closed tickets, the last one to {mails[-1]['to'] if mails else '-'}"
     for app, statuses in get("/state/knack")["apps"].items():
         counts = {status: list(statuses.values()).count(status) for status in sorted(set(statuses.values()))}
         yield f"Knack, {app}: {', '.join(f'{count} {status}' for status, count in counts.items())}"
@@ -97,6 +109,7 @@ def problems(get: Get, expected: Expected) -> list[str]:
     if [revision["name"] for revision in modo["revisions"]] != ["demo"]:
         wrong.append(f"the directory should have been uploaded once, not {len(modo['revisions'])} times")
     wrong += _activities(get)
+    wrong += _mails(get)
     if f"{FOLDER}/course-feedback.zip" not in drive["files"]:
         wrong.append("course-feedback.zip is missing")
     for file in LOCAL.glob("visitors_*.zip"):
@@ -108,6 +121,15 @@ def problems(get: Get, expected: Expected) -> list[str]:
         if not (LOCAL / f"visitors_{_stamp(start)}-{_stamp(end)}.zip").exists():
             wrong.append(f"the visitor log from {start} is missing")
     return wrong
+
+
+def _mails(get: Get) -> Iterator[str]:
+    """Each customer of the example report told once of each closed ticket within the look-back, and nobody else."""
+    told: dict[str, list[str]] = {}
+    for mail in get("/state/mail_webhook")["mails"]:
+        told.setdefault(mail["to"], []).extend(line.split()[2] for line in mail["body"].splitlines())
+    if {who: sorted(tickets) for who, tickets in told.items()} != TOLD:
+        yield f"the mails tell of {told}, not of {TOLD}"
 
 
 def _activities(get: Get) -> Iterator[str]:

@@ -27,6 +27,9 @@ KNACK_APPS = {
 KNACK_CONNECTIONS = {"data-tracker": "knack_default", "signs-markings": "knack_signs_markings"}
 ESB_API_KEY = "sandbox-esb-api-key-0001"
 SPINOCO_TOKEN = "sandbox-spinoco-token-0001"
+GOOGLE_PROJECT = "sandbox-project"
+GOOGLE_ACCOUNT = "interchange@sandbox-project.iam.gserviceaccount.com"
+MAIL_WEBHOOK_TOKEN = "sandbox-mail-webhook-token-0001"
 
 Connections = dict[str, dict[str, Any]]
 
@@ -95,11 +98,42 @@ def connections(sandbox: Sandbox) -> Connections:
             "password": SPINOCO_TOKEN,
             "extra": {},
         }
+    if "google" in sandbox.vendors:
+        made["google_cloud_default"] = {
+            "conn_type": "google_cloud_platform",
+            "extra": {
+                "project": GOOGLE_PROJECT,
+                "keyfile_dict": json.dumps(google_key(sandbox)),
+                "sheets_api_endpoint": sandbox.url("google"),
+            },
+        }
+    if "mail_webhook" in sandbox.vendors:
+        made["ticket_mail_webhook"] = {
+            "conn_type": "http",
+            "host": f"{sandbox.url('mail_webhook')}/mails",
+            "password": MAIL_WEBHOOK_TOKEN,
+            "extra": {"idempotency_header": "Idempotency-Key"},
+        }
     for fields in made.values():
+        if "host" not in fields:
+            continue
         # It stands in the URL as well; without it, the Test button of Airflow's page refuses (see provider_info).
         fields["port"] = urlsplit(fields["host"]).port
         fields["extra"]["ca_bundle"] = str(sandbox.ca_bundle)
     return made
+
+
+def google_key(sandbox: Sandbox) -> dict[str, str]:
+    """A service account's key file, as Google gives it, whose tokens come from the sandbox."""
+    return {
+        "type": "service_account",
+        "project_id": GOOGLE_PROJECT,
+        "private_key_id": "sandbox-key-1",
+        "private_key": sandbox.authority.client("google").key.read_text(),
+        "client_email": GOOGLE_ACCOUNT,
+        "client_id": "100000000000000000001",
+        "token_uri": f"{sandbox.url('google')}/token",
+    }
 
 
 def as_environment(made: Connections) -> dict[str, str]:

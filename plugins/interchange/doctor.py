@@ -127,6 +127,13 @@ def _of_apps(settings: Any) -> dict[str, type[VendorHook]]:
     return found
 
 
+def _of_mails(settings: Any) -> dict[str, type[VendorHook]]:
+    # Google's and Amazon's connections are Airflow's own, with a Test button of theirs.
+    from interchange.hooks.mail_webhook import MailWebhookHook
+
+    return {settings.webhook_conn_id: MailWebhookHook}
+
+
 def _of_nothing(_settings: Any) -> dict[str, type[VendorHook]]:
     return {}
 
@@ -135,6 +142,7 @@ _CONNECTIONS: Mapping[str, Callable[[Any], dict[str, type[VendorHook]]]] = {
     "interchange_doctor": _of_nothing,
     "knack_to_esb": _of_apps,
     "qualtrics_to_onedrive": _of_exports,
+    "ticket_closure": _of_mails,
 }
 """Which connections a workflow's settings name, and the hook that tests each."""
 

@@ -25,12 +25,14 @@ FILES = sorted(DAGS.glob("*.py"))
 FORMS = {
     "qualtrics_to_onedrive": ["exports", "window_start", "window_end", "format", "dry_run"],
     "knack_to_esb": ["apps", "limit", "dry_run"],
+    "ticket_closure": ["since", "dry_run"],
     "modo_directory": ["file", "name", "min_entries", "max_mib", "dry_run"],
     "interchange_doctor": [],
 }
 SCHEDULED = {
     "qualtrics_to_onedrive": "0 * * * *",
     "knack_to_esb": "1-59/5 * * * *",
+    "ticket_closure": "0 7 * * 1",
     "interchange_doctor": "30 5 * * *",
 }
 HEAVY = (

@@ -17,6 +17,8 @@ VENDORS = {
     "esb": "include.sandbox.vendors.esb:Esb",
     "alerts": "include.sandbox.vendors.alerts:Alerts",
     "spinoco": "include.sandbox.vendors.spinoco:Spinoco",
+    "google": "include.sandbox.vendors.google:Google",
+    "mail_webhook": "include.sandbox.vendors.mail_webhook:MailWebhook",
 }
 
 

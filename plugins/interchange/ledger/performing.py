@@ -121,7 +121,18 @@ def _send(ledger: Ledger, ref: EffectRef, *, send: Callable[[], Receipt], lease_
         reason = f"interrupted by {type(exc).__name__}"
         _note(ref, lambda: ledger.mark_unknown(ref, reason))
         raise
-    # Whatever became of the claim meanwhile, the receipt is offered: confirm decides.
+    confirm_patiently(ledger, ref, receipt)
+    return receipt
+
+
+def confirm_patiently(ledger: Ledger, ref: EffectRef, receipt: Receipt) -> None:
+    """
+    Record what was done, waiting for a ledger that does not answer for a while.
+
+    Whatever became of the claim meanwhile, the receipt is offered: the ledger decides.
+
+    :raises OutcomeUnknown: the ledger does not answer.
+    """
     try:
         for attempt in Retrying(
             retry=retry_if_exception_type(Unavailable),
@@ -135,7 +146,6 @@ def _send(ledger: Ledger, ref: EffectRef, *, send: Callable[[], Receipt], lease_
         raise OutcomeUnknown(
             "ledger.perform", f"{ref} was done, but the ledger did not answer to record it"
         ) from exc
-    return receipt
 
 
 def _note(ref: EffectRef, record: Callable[[], object]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import builtins
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, func, select
+from sqlalchemy import ColumnElement, Engine, Row, and_, collate, func, select
 
 from interchange.ledger.database import transaction
 from interchange.ledger.model import Effect, EffectRef, Event, State
@@ -60,6 +61,33 @@ class LedgerReader:
         query = query.order_by(*((column.desc() for column in order) if newest_first else order))
         with transaction(self.engine, write=False) as connection:
             return [effect_of(row) for row in connection.execute(query)]
+
+    def keys(
+        self, *, workflow: str, kind: str, states: Collection[State], first: str, last: str | None = None
+    ) -> frozenset[str]:
+        """
+        Return the keys of all effects of a kind in some states: much cheaper than :meth:`list`.
+
+        :param first: keys from here on, compared as text, byte by byte.
+        :param last: keys before it; None: to the end.
+        """
+        key = collate(effects.c.key, "C") if self.engine.dialect.name == "postgresql" else effects.c.key
+        query = select(effects.c.key).where(
+            effects.c.workflow == workflow,
+            effects.c.kind == kind,
+            effects.c.state.in_([str(state) for state in states]),
+            key >= first,
+        )
+        if last is not None:
+            query = query.where(key < last)
+        with transaction(self.engine, write=False) as connection:
+            return frozenset(connection.execute(query).scalars())
+
+    def has_progress(self, ref: EffectRef) -> bool:
+        """Whether an attempt has left progress, readable or not."""
+        query = select(effects.c.progress.is_not(None)).where(named(ref))
+        with transaction(self.engine, write=False) as connection:
+            return bool(connection.execute(query).scalar())
 
     def count(self, *, workflow: str | None = None) -> dict[State, int]:
         """Return how many effects are in each state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -36,16 +37,31 @@ class SurveyLink(_MadeLink):
     key = "survey_url"
 
 
+class PlanLink(_MadeLink):
+    """The mails a plan holds, exactly as they would go: the ledger's page, inside Airflow's."""
+
+    name = "Mails"
+    key = "plan"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        digest = super().get_link(operator, ti_key=ti_key)
+        return digest and ledger_page({"workflow": ti_key.dag_id, "kind": "plan", "key": f"{digest}/"})
+
+
 class LedgerLink(BaseOperatorLink):
     """The effects of the task's workflow: the ledger's page, inside Airflow's."""
 
     name = "Ledger"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        root = _root()
-        page = f"{root}/interchange/ledger?{urlencode({'workflow': ti_key.dag_id})}"
-        # Airflow shows in its frame what stands behind the name of the view, query included.
-        return f"{root}/plugin/interchange-ledger{page}"
+        return ledger_page({"workflow": ti_key.dag_id})
+
+
+def ledger_page(query: Mapping[str, str]) -> str:
+    """The ledger's page with these filters, inside Airflow's."""
+    root = _root()
+    # Airflow shows in its frame what stands behind the name of the view, query included.
+    return f"{root}/plugin/interchange-ledger{root}/interchange/ledger?{urlencode(query)}"
 
 
 def _root() -> str:

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from interchange.errors import SettingsError
 from interchange.settings.files import read_yaml, settings_file
@@ -37,6 +38,7 @@ class ParseSettings:
 
     :param schedule: a cron expression, or None for a DAG that only people and other systems start.
     :param enabled: False: the DAG exists, but nothing starts it by itself.
+    :param time_zone: of the schedule: the workflow's own ``time_zone`` in the file, UTC where there is none.
     :param names: the names of the workflow's parts in the file, for the trigger form; empty if they cannot be
         read.
     """
@@ -44,6 +46,7 @@ class ParseSettings:
     schedule: str | None
     enabled: bool
     names: tuple[str, ...]
+    time_zone: str = "UTC"
 
 
 def parse_time_settings(dag_id: str) -> ParseSettings:
@@ -65,6 +68,7 @@ def parse_time_settings(dag_id: str) -> ParseSettings:
     return ParseSettings(
         schedule=_schedule(data, path, f"{prefix}_SCHEDULE", workflow.schedule),
         enabled=_enabled(data, path, f"{prefix}_ENABLED"),
+        time_zone=_time_zone(data),
         names=_names(data.get(workflow.names_under)) if workflow.names_under else (),
     )
 
@@ -107,6 +111,12 @@ def _enabled(data: dict[str, Any], path: Path, variable: str) -> bool:
     if not isinstance(value, bool):
         raise SettingsError(f"{origin}: {value!r} is not allowed; allowed: true, false")
     return value
+
+
+def _time_zone(data: dict[str, Any]) -> str:
+    value = data.get("time_zone")
+    # A wrong one is told by the run; the DAG must show up first.
+    return value if isinstance(value, str) and value in available_timezones() else "UTC"
 
 
 def _names(entries: Any) -> tuple[str, ...]:

@@ -31,5 +31,6 @@ WORKFLOWS: Mapping[str, Workflow] = {
     "knack_to_esb": Workflow(
         module="interchange.settings.knack_to_esb", schedule="1-59/5 * * * *", names_under="apps"
     ),
+    "ticket_closure": Workflow(module="interchange.settings.ticket_closure", schedule="0 7 * * 1"),
     "interchange_doctor": Workflow(module="interchange.settings.interchange_doctor", schedule="30 5 * * *"),
 }
