@@ -3,8 +3,8 @@
 
 Reads the weekly ticket report and tells each customer, in one mail, which of their tickets were closed.
 
-* **Reads** a Google Sheet (`google_cloud_default`) or an Excel workbook in S3 (`aws_default`). **Sends** through the
-  mail webhook (`ticket_mail_webhook`).
+* **Reads** a Google Sheet (`google_cloud_default`) or an Excel workbook in S3 (`aws_default`). **Writes** e-mails,
+  through a webhook (`ticket_mail_webhook`).
 * **Settings:** Variable `interchange_ticket_closure`, else `include/config/ticket_closure.yaml`.
 * **Running again is safe.** No ticket's closing is told of twice, and nobody gets two mails in one ISO week, whatever
   is retried, cleared, backfilled or started twice. Who has had this week's mail waits for the next one.

@@ -36,9 +36,13 @@ if "INTERCHANGE_TEST_HOME" not in os.environ:
         if os.getpid() == _made_by:
             shutil.rmtree(os.environ["INTERCHANGE_TEST_HOME"], ignore_errors=True)
 
-    os.environ["AIRFLOW_HOME"] = os.environ["INTERCHANGE_TEST_HOME"]
-    os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{os.environ['AIRFLOW_HOME']}/airflow.db"
-    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+# Each worker has an Airflow of its own: tests make and drop tables in its database.
+_home = Path(os.environ["INTERCHANGE_TEST_HOME"], os.environ.get("PYTEST_XDIST_WORKER", "main"))
+_home.mkdir(exist_ok=True)
+os.environ["AIRFLOW_HOME"] = str(_home)
+os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{_home}/airflow.db"
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 DATABASES = ("sqlite", "postgresql")
 _numbers = itertools.count()

@@ -115,10 +115,9 @@ def connections(sandbox: Sandbox) -> Connections:
             "extra": {"idempotency_header": "Idempotency-Key"},
         }
     for fields in made.values():
-        if "host" not in fields:
-            continue
-        # It stands in the URL as well; without it, the Test button of Airflow's page refuses (see provider_info).
-        fields["port"] = urlsplit(fields["host"]).port
+        if "host" in fields:
+            # It stands in the URL as well; without it, the Test button of Airflow's page refuses (see provider_info).
+            fields["port"] = urlsplit(fields["host"]).port
         fields["extra"]["ca_bundle"] = str(sandbox.ca_bundle)
     return made
 

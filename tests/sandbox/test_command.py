@@ -155,6 +155,8 @@ def test_every_service_has_its_connection() -> None:
             "esb_default": "esb",
             "alerts_default": "http",
             "spinoco_default": "spinoco",
+            "google_cloud_default": "google_cloud_platform",
+            "ticket_mail_webhook": "http",
         }
         assert onedrive.host == sandbox.url("graph")
         assert onedrive.extra_dejson["authority"] == sandbox.url("identity")

@@ -77,6 +77,7 @@ def test_connections_of_airflows_database_are_tried(home: Path) -> None:
     assert {subject: line["health"] for subject, line in found.items()} == {
         "settings of qualtrics_to_onedrive": "ok",
         "settings of knack_to_esb": "look",
+        "settings of ticket_closure": "look",
         "settings of interchange_doctor": "ok",
         "connection qualtrics_default": "ok",
         "connection onedrive_default": "ok",

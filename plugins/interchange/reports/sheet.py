@@ -37,6 +37,8 @@ def sheet_rows(source: SheetSource) -> Iterator[ReportRow]:
 
 
 def _values(source: SheetSource) -> list[list[Any]]:
+    from http.client import HTTPException
+
     import google.auth.exceptions
     import httplib2  # type: ignore[import-untyped]  # it has no types
     from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
@@ -67,7 +69,7 @@ def _values(source: SheetSource) -> list[list[Any]]:
         raise Refused(
             "google.token", f"Google gives no token: is the key of {named} still valid, and the clock right?"
         ) from None
-    except (OSError, httplib2.HttpLib2Error) as exc:
+    except (OSError, HTTPException, httplib2.HttpLib2Error) as exc:
         raise Unavailable(OPERATION, f"no usable answer ({type(exc).__name__}); nothing was read") from None
     except (AirflowException, ValueError) as exc:
         # The text of neither is safe to show: it may quote the key.
