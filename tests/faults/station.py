@@ -31,6 +31,11 @@ LEASE_S = 2.0
 # An outage may meet each of these rounds before it ends.
 OPERATOR_ROUNDS = 8
 STANDSTILL_S = 90.0
+FROZEN_S = 20.0
+"""
+Then a frozen process thaws, ended or not what runs beside it: one of its threads may hold SQLite's lock, and everybody
+waits for that.
+"""
 # Whatever of these is in our environment belongs to another deployment.
 FOREIGN = ("AIRFLOW", "_AIRFLOW", "INTERCHANGE")
 
@@ -252,7 +257,8 @@ class Station:
         def first_stands(message: dict[str, Any]) -> None:
             if message["event"] in ("paused", "frozen"):
                 still.set()
-                if not go_on.wait(STANDSTILL_S):
+                frozen = message["event"] == "frozen"
+                if not go_on.wait(FROZEN_S if frozen else STANDSTILL_S) and not frozen:
                     raise RuntimeError(f"{case.id}: the second run neither ended nor waited")
 
         def second_waits(message: dict[str, Any]) -> None:
