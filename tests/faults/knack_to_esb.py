@@ -99,7 +99,9 @@ def judge(expected: World, outcome: Outcome) -> list[str]:
     """Nothing twice, nobody asked without a reason, and everything that is unclear is listed."""
     counts = outcome.world.counts
     found = [f"{counts[name]} {name}" for name in ("duplicates", "refused") if counts[name]]
-    if counts["writes"] != expected.counts["writes"]:
+    thawed = outcome.case.stop is not None and outcome.case.stop.how == FREEZE
+    # Who thaws between look and write writes what another run has written since: the same status.
+    if not 0 <= counts["writes"] - expected.counts["writes"] <= thawed:
         found.append(f"{counts['writes']} writes in Knack, not {expected.counts['writes']}")
     stopped = outcome.case.stop is not None and outcome.case.stop.how in (KILL, FREEZE)
     messages = [effect for effect in outcome.unknown if effect.ref.kind == "message"]
