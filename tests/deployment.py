@@ -22,7 +22,7 @@ from tools.stack import AirflowStack
 
 Json = dict[str, Any]
 DAG_ID = "qualtrics_to_onedrive"
-DAGS = (DAG_ID, "knack_to_esb", "modo_directory", "interchange_doctor")
+DAGS = (DAG_ID, "knack_to_esb", "ticket_closure", "modo_directory", "interchange_doctor")
 USER = "reports@contoso.example"
 SURVEY = "SV_0days"
 FOLDER = "Days"
@@ -240,13 +240,13 @@ class Deployment:
         """What a task returned."""
         return self.client.xcom(dag_id, run_id, task_id, map_index=map_index)
 
-    def clear(self, run_id: str, *task_ids: str) -> None:
+    def clear(self, run_id: str, *task_ids: str, dag_id: str = DAG_ID) -> None:
         """Clear tasks of a finished run and wait until the run has ended again."""
-        before = self.client.run(DAG_ID, run_id)["end_date"]
-        self.client.clear(DAG_ID, run_id, task_ids=task_ids)
+        before = self.client.run(dag_id, run_id)["end_date"]
+        self.client.clear(dag_id, run_id, task_ids=task_ids)
 
         def again() -> bool:
-            run = self.client.run(DAG_ID, run_id)
+            run = self.client.run(dag_id, run_id)
             return run["state"] in FINISHED and run["end_date"] != before
 
         wait_until(again, f"{run_id} does not end after its tasks were cleared")
