@@ -134,6 +134,13 @@ def _of_mails(settings: Any) -> dict[str, type[VendorHook]]:
     return {settings.webhook_conn_id: MailWebhookHook}
 
 
+def _of_syncs(settings: Any) -> dict[str, type[VendorHook]]:
+    # The stores' connections are Airflow's own, with a Test button of theirs.
+    from interchange.hooks.spinoco import SpinocoHook
+
+    return {sync.conn_id: SpinocoHook for sync in settings.syncs}
+
+
 def _of_nothing(_settings: Any) -> dict[str, type[VendorHook]]:
     return {}
 
@@ -142,6 +149,7 @@ _CONNECTIONS: Mapping[str, Callable[[Any], dict[str, type[VendorHook]]]] = {
     "interchange_doctor": _of_nothing,
     "knack_to_esb": _of_apps,
     "qualtrics_to_onedrive": _of_exports,
+    "spinoco_sync": _of_syncs,
     "ticket_closure": _of_mails,
 }
 """Which connections a workflow's settings name, and the hook that tests each."""

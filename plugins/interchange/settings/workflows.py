@@ -32,5 +32,8 @@ WORKFLOWS: Mapping[str, Workflow] = {
         module="interchange.settings.knack_to_esb", schedule="1-59/5 * * * *", names_under="apps"
     ),
     "ticket_closure": Workflow(module="interchange.settings.ticket_closure", schedule="0 7 * * 1"),
+    "spinoco_sync": Workflow(
+        module="interchange.settings.spinoco_sync", schedule="*/5 * * * *", names_under="syncs"
+    ),
     "interchange_doctor": Workflow(module="interchange.settings.interchange_doctor", schedule="30 5 * * *"),
 }
