@@ -1,8 +1,8 @@
 """
 A plan of mails, kept in the ledger under its own digest: what a person looks at and approves is what is sent.
 
-The receipt holds the mails as they would go, as personal data: shown on the ledger's page to those who may see the
-workflow, and dropped after ``personal_data_days``.
+The receipt holds the mails as they would go, as personal data: shown on a page of their own to those who may trigger
+the workflow, and dropped after ``personal_data_days``.
 """
 
 from __future__ import annotations

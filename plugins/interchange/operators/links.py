@@ -38,14 +38,14 @@ class SurveyLink(_MadeLink):
 
 
 class PlanLink(_MadeLink):
-    """The mails a plan holds, exactly as they would go: the ledger's page, inside Airflow's."""
+    """The mails a plan holds, exactly as they would go, for those who may trigger the DAG."""
 
     name = "Mails"
     key = "plan"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         digest = super().get_link(operator, ti_key=ti_key)
-        return digest and ledger_page({"workflow": ti_key.dag_id, "kind": "plan", "key": f"{digest}/"})
+        return digest and plan_page(digest)
 
 
 class LedgerLink(BaseOperatorLink):
@@ -59,9 +59,18 @@ class LedgerLink(BaseOperatorLink):
 
 def ledger_page(query: Mapping[str, str]) -> str:
     """The ledger's page with these filters, inside Airflow's."""
+    return _framed(f"/interchange/ledger?{urlencode(query)}")
+
+
+def plan_page(digest: str) -> str:
+    """The page with a plan's mails, inside Airflow's."""
+    return _framed(f"/interchange/mails?{urlencode({'plan': digest})}")
+
+
+def _framed(page: str) -> str:
     root = _root()
     # Airflow shows in its frame what stands behind the name of the view, query included.
-    return f"{root}/plugin/interchange-ledger{root}/interchange/ledger?{urlencode(query)}"
+    return f"{root}/plugin/interchange-ledger{root}{page}"
 
 
 def _root() -> str:

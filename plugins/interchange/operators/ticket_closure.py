@@ -13,7 +13,7 @@ from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from interchange.mails.watermark import ASSET_NAME
-from interchange.operators.links import LedgerLink, PlanLink
+from interchange.operators.links import LedgerLink, PlanLink, plan_page
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -128,13 +128,6 @@ class ApproveMailsOperator(ApprovalOperator):
                 "**Reject** sends nothing; the tickets stay for the next run.",
             ]
         )
-
-
-def plan_page(digest: str) -> str:
-    """Where the ledger shows a plan, inside Airflow's pages."""
-    from interchange.operators.links import ledger_page
-
-    return ledger_page({"workflow": DAG_ID, "kind": "plan", "key": f"{digest}/"})
 
 
 class SendMailsOperator(BaseOperator):
