@@ -89,13 +89,6 @@ class Templates(SettingsModel):
     html: Text | None = Field(None, description="Sent beside the text, as `email.html`; null: no HTML.")
 
 
-class Events(SettingsModel):
-    """Starts a run when the report arrives in S3; the schedule stays."""
-
-    queue_url: Text = Field(description="SQS queue that gets the bucket's object-created events.")
-    conn_id: ConnectionId = Field("aws_default", description="Airflow's own connection to AWS.")
-
-
 class Settings(SettingsModel):
     """Everything about the workflow `ticket_closure`."""
 
@@ -131,7 +124,6 @@ class Settings(SettingsModel):
     opt_out: list[Address] = Field(default_factory=list, description="Never get a mail.")
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
     templates: Templates = Field(default_factory=lambda: Templates.model_validate({}))
-    events: Events | None = Field(None, description="null: only the schedule and people start runs.")
 
     @field_validator("time_zone")
     @classmethod
@@ -161,8 +153,6 @@ class Settings(SettingsModel):
         names = [name.strip().casefold() for name in self.columns]
         problems = [f"columns: {name!r} is there twice" for name in twice(names)]
         problems += [f"columns: {name} is missing" for name in COLUMNS if name.casefold() not in names]
-        if self.events is not None and self.source.kind != "excel":
-            problems.append("events: only a report in S3 (source.kind excel) has events")
         if problems:
             raise problem(*problems)
         return self

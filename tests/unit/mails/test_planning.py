@@ -239,7 +239,6 @@ class TestSettings:
             ({"columns": ["Firstname", "Lastname", "Email", "email", "Ticket", "Status", "Date"]}, "twice"),
             ({"opt_out": ["nobody"]}, "is no e-mail address"),
             ({"source": {"kind": "csv"}}, "kind"),
-            ({"events": {"queue_url": "https://sqs/q"}}, "only a report in S3"),
             ({"batch_size": 0}, "batch_size"),
         ],
     )
