@@ -1,6 +1,6 @@
 """
-``make bench``: a large export beside ``curl | curl``, at two sizes, so that memory growing with size would show; and a
-backlog of activities beside the way of one after another.
+``make bench``: a large export beside ``curl | curl``, at two sizes, so that memory growing with size would show; a
+backlog of activities beside the way of one after another; ticket reports beside the way of one filter per customer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import activities
+from benchmarks import activities, report
 from benchmarks.transfer import compare
 
 SIZES_MIB = (256, 1024)
@@ -22,6 +22,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             compare(Path(folder), mib, RUNS, fragment_mib=10)
     activities.compare(records=120, service_requests=30)
+    report.compare()
     return 0
 
 

@@ -122,6 +122,7 @@ class _Reader:
         self._closed = frozenset(_plain(status) for status in self.rules.closed_statuses)
         self._zone = ZoneInfo(self.rules.time_zone)
         self._days: dict[str, date | None] = {}
+        self._addresses: dict[str, str] = {}
         self._swapped = _swapped(self.rules.date_format)
         self._filled = dict.fromkeys(_NEEDED, 0)
         self._formulas: list[str] = []
@@ -132,7 +133,7 @@ class _Reader:
         self._is_first = True
 
     def take(self, row: ReportRow) -> None:
-        if all(_text(cell) == "" for cell in row.cells):
+        if not any(map(_text, row.cells)):
             return
         if self._awaits_header:
             self._awaits_header = self._is_first = False
@@ -146,7 +147,7 @@ class _Reader:
         for name in _NEEDED:
             text = _text(cells[name])
             self._filled[name] += text != ""
-            if text.upper() in FORMULA_ERRORS:
+            if text[:1] == "#" and text.upper() in FORMULA_ERRORS:
                 self._formulas.append(f"row {row.number}, {name}: {text.upper()}")
         if _plain(_text(cells["Status"])) in self._closed:
             self._take_closed(row, cells)
@@ -162,7 +163,7 @@ class _Reader:
                 )
             if closed_on > self.today:
                 raise BadRecord("Date", f"lies ahead: {closed_on}; today is {self.today}")
-            address = normalised(_text(cells["Email"]))
+            address = self._address(_text(cells["Email"]))
         except BadRecord as exc:
             self.bad.append(
                 BadRow(row=row.number, field=exc.field, reason=exc.reason, ticket=ticket[:LONGEST_TICKET])
@@ -179,6 +180,13 @@ class _Reader:
         same = self.closings.setdefault((ticket, closed_on), [])
         if all(closing.address != other.address for other in same):
             same.append(closing)
+
+    def _address(self, text: str) -> str:
+        # A customer stands in many rows.
+        address = self._addresses.get(text)
+        if address is None:
+            address = self._addresses[text] = normalised(text)
+        return address
 
     def _day(self, number: int, cell: Cell) -> date:
         if isinstance(cell, datetime):
@@ -281,7 +289,9 @@ def _cell(row: ReportRow, place: int) -> Cell:
 
 
 def _text(cell: Cell) -> str:
-    return "" if cell is None else str(cell).strip()
+    if cell is None:
+        return ""
+    return (cell if type(cell) is str else str(cell)).strip()
 
 
 def _one_line(cell: Cell) -> str:

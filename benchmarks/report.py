@@ -1,0 +1,117 @@
+"""
+Reading and grouping a ticket report, beside the predecessor's way: a filter over the whole table for each customer.
+
+    python -m benchmarks.report [ROWS …]
+
+Each measurement is a process of its own, so that its peak memory is its own. Beside the predecessor only the smallest
+size is measured: its time grows with the square.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+TODAY = dt.date(2026, 11, 27)
+SIZES = (20_000, 100_000, 1_000_000)
+TICKETS_PER_CUSTOMER = 4
+
+
+def rows(number: int) -> Iterator[tuple[str, ...]]:
+    """So many closed tickets, a customer's spread over the whole report."""
+    customers = max(number // TICKETS_PER_CUSTOMER, 1)
+    for index in range(number):
+        who = index % customers
+        day = TODAY - dt.timedelta(days=index % 360)
+        yield (
+            f"First{who}", f"Last{who}", f"c{who}@example.com", f"T-{index:07}", "Closed", day.strftime("%d/%m/%Y"),
+        )  # fmt: skip
+
+
+def ours(number: int) -> tuple[int, int]:
+    from interchange.core.closings import select_mails
+    from interchange.core.report import ReportRow, ReportRules, read_report
+
+    rules = ReportRules(
+        columns=("Firstname", "Lastname", "Email", "Ticket", "Status", "Date"),
+        closed_statuses=("Closed",),
+        date_format="%d/%m/%Y",
+        time_zone="Australia/Sydney",
+        header=False,
+    )
+    source = (ReportRow(number=place, cells=cells) for place, cells in enumerate(rows(number), 2))
+    report = read_report(source, rules, today=TODAY)
+    selection = select_mails(
+        report.closings,
+        since=dt.date(2025, 1, 1),
+        until=TODAY,
+        told=frozenset(),
+        mailed=frozenset(),
+        opted_out=frozenset(),
+        customer_of=str,
+    )
+    return len(selection.mails), sum(len(mail.tickets) for mail in selection.mails)
+
+
+def theirs(number: int) -> tuple[int, int]:
+    import pandas as pd
+
+    table = pd.DataFrame(rows(number), columns=["First", "Last", "Email", "Ticket", "Status", "Date"])
+    table["Date"] = pd.to_datetime(table["Date"], format="%d/%m/%Y")
+    table["Name"] = table["First"] + " " + table["Last"].str.upper()
+    closed = table[(table["Status"] == "Closed") & (table["Date"] > pd.Timestamp(2025, 1, 1))].sort_values(
+        "Name"
+    )
+    tickets = 0
+    names = closed["Name"].unique()
+    for name in names:
+        tickets += len(closed[closed["Name"] == name])
+    return len(names), tickets
+
+
+WAYS = {"ours": ours, "predecessor": theirs}
+
+
+def measure(way: str, number: int) -> tuple[float, float]:
+    """Seconds and MiB at the peak, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.report", "--measure", way, str(number)]
+    seconds, mib = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), float(mib)
+
+
+def compare(sizes: tuple[int, ...] = SIZES) -> None:
+    """Print seconds and peak memory of each size, and the ratio to the predecessor's way at the smallest one."""
+    for number in sizes:
+        seconds, mib = measure("ours", number)
+        print(f"report of {number} rows: {seconds:.2f} s, peak {mib:.0f} MiB", flush=True)
+        if number == min(sizes):
+            other, other_mib = measure("predecessor", number)
+            print(
+                f"    the predecessor's grouping: {other:.2f} s, peak {other_mib:.0f} MiB: {other / seconds:.0f} times"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", type=int, nargs="*")
+    parser.add_argument("--measure", choices=WAYS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if not arguments.measure:
+        compare(tuple(arguments.rows) or SIZES)
+        return
+    (number,) = arguments.rows
+    began = time.monotonic()
+    WAYS[arguments.measure](number)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{time.monotonic() - began:.3f} {peak:.1f}")
+
+
+if __name__ == "__main__":
+    main()
