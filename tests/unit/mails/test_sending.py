@@ -6,12 +6,16 @@ import datetime as dt
 from datetime import date, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from include.sandbox.faults import Fault, FaultKind
 from interchange.core.closings import week_of
 from interchange.errors import Conflict, OutcomeUnknown, Refused, SettingsError, Unavailable
 from interchange.ledger import EffectRef, State
-from interchange.mails.plans import WORKFLOW
+from interchange.ledger.database import transaction
+from interchange.ledger.receipts import encode
+from interchange.ledger.schema import effects
+from interchange.mails.plans import WORKFLOW, plan_ref, read_plan
 from interchange.mails.sending import CLOSING, MAIL
 from tests.unit.mails.conftest import MONDAY, World
 
@@ -162,6 +166,59 @@ def test_a_killed_run_is_gone_on_with(world: World) -> None:
 
     world.send(planned)
 
+    assert world.told == {"ann": ["1"]}
+    assert world.is_settled()
+
+
+def test_what_an_earlier_attempt_posted_is_not_taken_for_what_a_killed_one_meant_to(world: World) -> None:
+    """The earlier one was certainly not taken; since then the mail tells of more, and of that nothing was posted."""
+    world.has("1", "ann", DAY)
+    world.sandbox.arm(Fault(vendor="mail_webhook", kind=FaultKind.STATUS, call=1, status=401))
+    with pytest.raises(Refused):
+        world.run()
+    world.has("2", "ann", DAY)
+    planned = world.plan()
+    (mail,) = read_plan(world.ledger, planned["digest"])
+    ref = EffectRef(WORKFLOW, MAIL, f"{week_of(world.now)}/{mail.customer}")
+    world._worker("killed").begin(ref, lease_s=0.01, digest=mail.digest)
+    wait(0.05)
+
+    world.send(planned)
+
+    assert world.told == {"ann": ["1", "2"]}
+    assert len(world.webhook.mails) == 1
+
+
+def test_a_closing_that_the_sent_mail_does_not_tell_of_is_not_lost(world: World) -> None:
+    """Claimed for a mail that was given back; what went under the mail's name later told of another one."""
+    world.has("1", "ann", DAY)
+    world.run()
+    (mail,) = world.effects(MAIL)
+    key = f"{DAY}/2"
+    world._worker("killed").begin(EffectRef(WORKFLOW, CLOSING, key), lease_s=0.01, digest=mail.ref.key)
+    wait(0.05)
+    world.run()
+    world.has("2", "ann", DAY)
+    world.now += timedelta(days=7)
+
+    world.run()
+
+    assert world.told == {"ann": ["1", "2"]}
+
+
+def test_a_refusal_of_what_is_asked_for_again_settles_nothing(world: World) -> None:
+    world.has("1", "ann", DAY)
+    lose(world, times=8)
+    planned = world.plan()
+    with pytest.raises(OutcomeUnknown):
+        world.send(planned)
+    world.sandbox.clear_faults()
+    world.webhook.set_options({"refused": ["ann@example.com"], "idempotency_header": ""})
+
+    assert world.send(planned).unknown == 1
+
+    world.webhook.set_options({"refused": [], "idempotency_header": "Idempotency-Key"})
+    world.send(planned)
     assert world.told == {"ann": ["1"]}
     assert world.is_settled()
 
@@ -345,7 +402,15 @@ def test_an_altered_plan_is_not_sent(world: World) -> None:
 
     with pytest.raises(SettingsError, match="is not in the ledger"):
         world.send({**planned, "digest": "0" * 32})
-    assert world.sent == []
+    with transaction(world.ledger.engine) as connection:
+        found = world.ledger.get(plan_ref(planned["digest"], 0))
+        assert found is not None
+        assert found.receipt is not None
+        text = encode(found.receipt).replace("ann@example.com", "eve@example.com")
+        change = update(effects).where(effects.c.kind == "plan").values(receipt=text, changed_by="somebody")
+        connection.execute(change)
+    with pytest.raises(SettingsError, match="was altered"):
+        world.send(planned)
 
 
 def test_a_person_may_be_faster(world: World) -> None:
@@ -362,8 +427,6 @@ def test_a_person_may_be_faster(world: World) -> None:
 
 
 def customer(world: World, planned: dict[str, object]) -> str:
-    from interchange.mails.plans import read_plan
-
     (mail,) = read_plan(world.ledger, str(planned["digest"]))
     return mail.customer
 
