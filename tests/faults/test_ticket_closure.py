@@ -1,0 +1,50 @@
+"""Mails about closed tickets: whatever goes wrong, each customer gets the one mail of an undisturbed run."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.campaign import make_plan, pairs, seed, try_all
+from tests.faults.station import Station
+from tests.faults.steps import FREEZE, PAUSE
+from tests.faults.ticket_closure import LATER, SHEET
+
+PAIRS = 40
+
+
+@pytest.mark.timeout(400)
+def test_a_sample_of_what_may_happen_changes_nothing(station: Station, say: Callable[[str], None]) -> None:
+    """Another sample with SEED=…; ``make faults`` tries everything."""
+    began = time.monotonic()
+    drawn = random.Random(seed())
+    plan = make_plan(station, SHEET)
+    cases = [*drawn.sample(plan.singles, 5), *drawn.sample(plan.kills, 4)]
+    try_all([plan], cases, [station], began, say)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(4 * 3600)
+def test_every_fault_at_every_call_and_a_kill_at_every_step_change_nothing(
+    make_stations: Callable[[int], list[Station]], say: Callable[[str], None]
+) -> None:
+    began = time.monotonic()
+    stations = make_stations(2)
+    plan = make_plan(stations[0], SHEET)
+    cases = [*plan.singles, *plan.kills, *pairs(plan, PAIRS, random.Random(seed()))]
+    try_all([plan], cases, stations, began, say)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(4 * 3600)
+@pytest.mark.parametrize("how", [PAUSE, FREEZE])
+def test_two_runs_at_once_send_each_mail_once(
+    make_stations: Callable[[int], list[Station]], how: str, say: Callable[[str], None]
+) -> None:
+    began = time.monotonic()
+    stations = make_stations(2)
+    plan = make_plan(stations[0], SHEET)
+    try_all([plan], plan.beside(LATER, how), stations, began, say)
