@@ -296,7 +296,7 @@ class Connection(BaseHTTPRequestHandler):
         split = urllib.parse.urlsplit("x:" + self.path if self.path.startswith("//") else self.path)
         try:
             peer = self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
-        except (OSError, ValueError, AttributeError):
+        except AttributeError:
             # A fault has shut the port, and this connection, since the request came in.
             self.close_connection = True
             return

@@ -20,6 +20,7 @@ OPERATION = "mail_webhook.post"
 _REFUSALS = (400, 409, 413, 415, 422)
 REPEAT_AFTER_S = (0.5, 2.0, 0.0)
 """With an idempotency key: seconds after an attempt without an answer, before the next one or the end."""
+_PAGES = (b"<!doctype html", b"<html")
 _TAKEN = tuple(range(200, 300))
 
 
@@ -112,6 +113,11 @@ class MailWebhookHook(VendorHook):
         if status in _REFUSALS:
             raise MailRefused(
                 OPERATION, "the webhook refuses what it was sent", status=status, request_id=request_id
+            )
+        if response.content[:200].lstrip().lower().startswith(_PAGES):
+            # A proxy's page, such as one that asks for a log-in, comes with a 200 and is no receiver's word.
+            raise OutcomeUnknown(
+                OPERATION, "the answer is a web page, not the webhook's", status=status, request_id=request_id
             )
         return MailAccepted(status=status, request_id=request_id)
 

@@ -51,6 +51,18 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_key(
     assert len(waits) == 1
 
 
+def test_a_proxys_page_is_not_taken_for_success(
+    sandbox: Sandbox, airflow: Connections, hook: MailWebhookHook
+) -> None:
+    arm(sandbox, "mail_webhook", "html", call=1, operation="send_mails", status=200)
+    hook.post(BODY, idempotency_key="k")
+    assert sent(sandbox) == 1
+    without_keys(airflow)
+    arm(sandbox, "mail_webhook", "html", call=3, operation="send_mails", status=200)
+    with pytest.raises(OutcomeUnknown):
+        MailWebhookHook().post(BODY, idempotency_key="k")
+
+
 def test_a_lost_answer_without_keys_is_not_asked_for_again(
     sandbox: Sandbox, airflow: Connections, hook: MailWebhookHook
 ) -> None:
