@@ -210,9 +210,33 @@ class MailRun:
             if not self._ledger.has_progress(effect.ref) or (kept and kept["digest"] != effect.digest):
                 # Of this content nothing is kept, as is done before it is posted.
                 self._settle(effect, State.PLANNED, "it was never posted: the process ended before")
+            elif kept and (accepted := self._accepted_with(kept)) is not None:
+                receipt = {**accepted, "tickets": kept["tickets"], "to": kept["content"]["email_address"]}
+                self._settle(effect, State.CONFIRMED, "the POST it was part of was accepted", receipt)
+                self.summary.settled += 1
+            elif kept and self._was_not_posted(kept):
+                self._settle(effect, State.PLANNED, "it was never posted: the process ended before")
             elif kept and self._hook.deduplicates:
                 self._repeat(effect, kept)
         self._follow_mails()
+
+    def _accepted_with(self, kept: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The receipt of another mail of the same POST, which was accepted as a whole."""
+        for key in kept["batch"]:
+            other = self._ledger.get(EffectRef(WORKFLOW, MAIL, key))
+            if other is not None and other.receipt is not None and other.receipt.get("key") == kept["key"]:
+                return other.receipt
+        return None
+
+    def _was_not_posted(self, kept: Mapping[str, Any]) -> bool:
+        """Whether another mail of the same POST was not even noted as posted, which comes before it."""
+        for key in kept["batch"]:
+            other = self._ledger.get(EffectRef(WORKFLOW, MAIL, key))
+            if other is None:
+                return True
+            if other.state in (State.UNKNOWN, State.PLANNED) and not self._ledger.has_progress(other.ref):
+                return True
+        return False
 
     def _repeat(self, effect: Effect, progress: Mapping[str, Any]) -> None:
         """Post once more what this mail was part of, unchanged."""
@@ -246,9 +270,8 @@ class MailRun:
                 self._ledger.mark_unknown(member.ref, f"sent again: {type(exc).__name__}")
             raise
         for member, entry in zip(claims, kept, strict=True):
-            confirm_patiently(
-                self._ledger, member.ref, self._receipt(accepted, entry["content"], entry["tickets"])
-            )
+            receipt = self._receipt(accepted, progress["key"], entry["content"], entry["tickets"])
+            confirm_patiently(self._ledger, member.ref, receipt)
             self.summary.settled += 1
 
     def _follow_mails(self) -> None:
@@ -261,19 +284,20 @@ class MailRun:
                 # A person who settles a mail knows no list: then it told of all that were claimed for it.
                 told = (mail.receipt or {}).get("tickets", [closing.ref.key])
                 if closing.ref.key in told:
-                    self._settle(closing, State.CONFIRMED, "its mail was sent")
+                    self._settle(closing, State.CONFIRMED, "its mail was sent", {"mail": closing.digest})
                 else:
                     self._settle(closing, State.PLANNED, "the mail that was sent does not tell of it")
 
-    def _settle(self, effect: Effect, to: State, reason: str) -> None:
-        receipt = {"mail": effect.digest} if to is State.CONFIRMED else None
+    def _settle(
+        self, effect: Effect, to: State, reason: str, receipt: Mapping[str, Any] | None = None
+    ) -> None:
         try:
             self._ledger.settle(
                 effect.ref,
                 to=to,
                 by=self._ledger.owner,
                 reason=reason,
-                receipt=receipt,
+                receipt=None if receipt is None else dict(receipt),
                 attempt=effect.attempts,
             )
         except Conflict as exc:
@@ -360,16 +384,18 @@ class MailRun:
         self._silent = 0
         for entry in claimed:
             tickets = [ticket.key for ticket in entry.mail.tickets]
-            confirm_patiently(self._ledger, entry.ref, self._receipt(accepted, entry.mail.content, tickets))
+            receipt = self._receipt(accepted, key, entry.mail.content, tickets)
+            confirm_patiently(self._ledger, entry.ref, receipt)
             for closing in entry.closings:
                 confirm_patiently(self._ledger, closing, {"mail": entry.ref.key})
             self.summary.sent += 1
             self.summary.tickets += len(entry.closings)
 
     def _receipt(
-        self, accepted: MailAccepted, content: Mapping[str, Any], tickets: Sequence[str]
+        self, accepted: MailAccepted, key: str, content: Mapping[str, Any], tickets: Sequence[str]
     ) -> dict[str, Any]:
         return {
+            "key": key,
             "accepted_at": self._clock().isoformat(),
             "status": accepted.status,
             "request_id": accepted.request_id,
