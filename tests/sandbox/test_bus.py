@@ -22,6 +22,7 @@ from include.sandbox.vendors.esb import Esb
 from interchange.core.esb_message import build_message, load_template
 from interchange.settings.files import templates_dir
 from tests.unit.core.test_esb_message import VALUES, XML_TEXT
+from tests.unit.vendors import wait_for
 
 XML = {"Content-Type": "text/xml", "X-API-Key": ESB_API_KEY}
 
@@ -99,6 +100,8 @@ def test_without_a_certificate_of_its_authority_nobody_gets_through_and_it_is_no
     with client_of(running, authority) as client, pytest.raises(httpx.TransportError):
         post(client)
     assert bus.messages == []
+    # The bus notes a failed handshake after the client has heard of it.
+    wait_for(lambda: bool(running.requests.entries(operation="handshake")))
     noted = running.requests.entries(operation="handshake")
     assert [entry["vendor"] for entry in noted] == ["esb"]
     assert "CERTIFICATE" in noted[0]["reason"]

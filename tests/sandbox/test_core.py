@@ -24,6 +24,7 @@ from urllib3.filepost import encode_multipart_formdata
 from include.sandbox.core import Clock, Journal, Sandbox
 from include.sandbox.wire import Body, Request
 from tests.sandbox.echo import STREAM, Echo, Guarded, Quiet
+from tests.unit.vendors import wait_for
 
 
 @pytest.fixture
@@ -285,6 +286,8 @@ def test_a_vendor_that_asks_for_a_client_certificate_answers_nobody_without_one(
             pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)),
         ):
             anonymous.get("/who")
+        # It is noted after the client has heard of it.
+        wait_for(lambda: bool(sandbox.requests.entries()))
         assert [entry["operation"] for entry in sandbox.requests.entries()] == ["handshake"]
 
         issued = sandbox.authority.client("bus")
