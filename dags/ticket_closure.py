@@ -8,6 +8,7 @@ Reads the weekly ticket report and tells each customer, in one mail, which of th
 * **Settings:** Variable `interchange_ticket_closure`, else `include/config/ticket_closure.yaml`.
 * **Running again is safe.** No ticket's closing is told of twice, and nobody gets two mails in one ISO week, whatever
   is retried, cleared, backfilled or started twice. Who has had this week's mail waits for the next one.
+* **Starts** by its schedule and, if settings key `events` names a queue, when the workbook has come into its bucket.
 * **Before the first mail** the report is checked: columns, dates, formula errors, size. `plan` fails with what is
   wrong, in which row and column; nothing was sent.
 * **If `approve` waits:** open it, look at the mails it links to, approve or reject. What is then sent is that plan.
@@ -28,6 +29,7 @@ from interchange.operators.ticket_closure import (
     ApproveMailsOperator,
     PlanMailsOperator,
     SendMailsOperator,
+    beside_arrivals,
 )
 from interchange.settings import parse_time_settings
 
@@ -35,8 +37,13 @@ SETTINGS = parse_time_settings("ticket_closure")
 
 
 @dag(
-    schedule=CronDataIntervalTimetable(SETTINGS.schedule, timezone=SETTINGS.time_zone)
-    if SETTINGS.schedule and SETTINGS.enabled
+    schedule=beside_arrivals(
+        CronDataIntervalTimetable(SETTINGS.schedule, timezone=SETTINGS.time_zone)
+        if SETTINGS.schedule
+        else None,
+        SETTINGS.events,
+    )
+    if SETTINGS.enabled
     else None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,

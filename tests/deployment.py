@@ -187,6 +187,20 @@ class Deployment:
         finally:
             self.client.request("DELETE", f"/variables/{key}")
 
+    @contextmanager
+    def settings_file(self, dag_id: str, **settings: Any) -> Iterator[None]:
+        """A workflow's settings file with some of its settings changed, for a while."""
+        path = self._config / f"{dag_id}.yaml"
+        before = path.read_text()
+        draft = path.with_suffix(".draft")
+        draft.write_text(yaml.safe_dump({**yaml.safe_load(before), **settings}))
+        draft.replace(path)
+        try:
+            yield
+        finally:
+            draft.write_text(before)
+            draft.replace(path)
+
     # Runs
 
     def start(

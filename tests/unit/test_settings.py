@@ -19,6 +19,7 @@ from interchange.errors import SettingsError
 from interchange.settings import ParseSettings, generate, load_settings, parse_time_settings
 from interchange.settings.model import SettingsModel, validate
 from interchange.settings.named import chosen
+from interchange.settings.parse_time import Events
 from interchange.settings.qualtrics_to_onedrive import Export, OneDriveDestination, Settings, UrlDestination
 
 DAG = "qualtrics_to_onedrive"
@@ -71,8 +72,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write(folder: Path, text: str) -> Path:
-    path = folder / f"{DAG}.yaml"
+def write(folder: Path, text: str, dag_id: str = DAG) -> Path:
+    path = folder / f"{dag_id}.yaml"
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -506,3 +507,51 @@ def test_parsing_does_not_load_the_models() -> None:
         env={"PYTHONPATH": str(ROOT / "plugins")},
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("schedule: '@weekly'", None),
+        ("events:", None),
+        ("events: {queue_url: 'https://sqs.example/q'}", Events(queue_url="https://sqs.example/q")),
+        (
+            "events: {queue_url: 'http://sqs.example/q', conn_id: aws_reports}",
+            Events(queue_url="http://sqs.example/q", conn_id="aws_reports"),
+        ),
+    ],
+)
+def test_a_queue_may_start_the_weekly_mail(folder: Path, text: str, expected: Events | None) -> None:
+    write(folder, text, "ticket_closure")
+    assert parse_time_settings("ticket_closure").events == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "events: 'https://sqs.example/q'",
+        "events: {queue_url: q}",
+        "events: {queue_url: 5}",
+        "events: {conn_id: aws_default}",
+        "events: {queue_url: 'https://sqs.example/q', conn: aws_default}",
+        "events: {queue_url: 'https://sqs.example/q', conn_id: ''}",
+    ],
+)
+def test_a_wrong_queue_names_the_file(folder: Path, text: str) -> None:
+    path = write(folder, text, "ticket_closure")
+    with pytest.raises(SettingsError, match=f"{path}: events: must be queue_url"):
+        parse_time_settings("ticket_closure")
+
+
+def test_the_environment_names_the_queue_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, "events: {queue_url: 'https://sqs.example/q'}", "ticket_closure")
+    monkeypatch.setenv("INTERCHANGE_TICKET_CLOSURE_EVENTS", "https://sqs.example/other")
+    assert parse_time_settings("ticket_closure").events == Events(queue_url="https://sqs.example/other")
+    monkeypatch.setenv("INTERCHANGE_TICKET_CLOSURE_EVENTS", "")
+    assert parse_time_settings("ticket_closure").events is None
+
+
+def test_only_the_weekly_mail_knows_events(folder: Path) -> None:
+    write(folder, yaml.safe_dump({"events": {"queue_url": "https://sqs.example/q"}, "exports": [export()]}))
+    with pytest.raises(SettingsError, match="events"):
+        load_settings(DAG, variable=no_variable)

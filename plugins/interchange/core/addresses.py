@@ -8,8 +8,16 @@ from interchange.errors import BadRecord
 
 LONGEST = 254
 """Characters, RFC 5321 §4.5.3.1.3 less the angle brackets."""
-_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u0080-\U0010ffff]{1,64}")
-_LABEL = re.compile(r"(?!-)[A-Za-z0-9\-\u0080-\U0010ffff]{1,63}(?<!-)")
+_LONGEST_LOCAL = 64
+"""Characters before the @, RFC 5321 §4.5.3.1.1."""
+# Letters of other scripts are allowed (RFC 6531 §3.3).
+_OTHERS = r"\u0080-\U0010ffff"
+_ATOM = rf"[a-z0-9!#$%&'*+/=?^_`{{|}}~\-{_OTHERS}]+"
+_LABEL = rf"[a-z0-9{_OTHERS}](?:[a-z0-9\-{_OTHERS}]{{0,61}}[a-z0-9{_OTHERS}])?"
+_LOCAL = re.compile(rf"(?=.{{1,{_LONGEST_LOCAL}}}\Z){_ATOM}(?:\.{_ATOM})*")
+_ADDRESS = re.compile(
+    rf"(?=\S{{1,{LONGEST}}}\Z)(?=[^@]{{1,{_LONGEST_LOCAL}}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+"
+)
 
 
 def normalised(text: str) -> str:
@@ -22,20 +30,25 @@ def normalised(text: str) -> str:
     :raises BadRecord: it is not one plain address; the reason does not quote it.
     """
     address = text.strip().lower()
-    if not address:
-        raise BadRecord("Email", "is empty")
-    if any(mark in address for mark in '<>()"'):
-        raise BadRecord("Email", "must be the address alone, without a name, brackets or quotes")
-    if any(mark in address for mark in ",;") or address.count("@") > 1:
-        raise BadRecord("Email", "holds more than one address")
-    if any(character.isspace() for character in address):
-        raise BadRecord("Email", "has white space in it")
-    local, at, domain = address.partition("@")
-    labels = domain.split(".")
-    if not at or len(address) > LONGEST:
-        raise BadRecord("Email", "is no address" if not at else f"has more than {LONGEST} characters")
-    if not _LOCAL.fullmatch(local) or local.startswith(".") or local.endswith(".") or ".." in local:
-        raise BadRecord("Email", "is no address: what stands before the @ is not allowed there")
-    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise BadRecord("Email", "is no address: what stands behind the @ is no domain")
+    if not _ADDRESS.fullmatch(address):
+        raise BadRecord("Email", _mistake(address))
     return address
+
+
+def _mistake(address: str) -> str:
+    if not address:
+        return "is empty"
+    if any(mark in address for mark in '<>()"'):
+        return "must be the address alone, without a name, brackets or quotes"
+    if any(mark in address for mark in ",;") or address.count("@") > 1:
+        return "holds more than one address"
+    if any(character.isspace() for character in address):
+        return "has white space in it"
+    local, at, _ = address.partition("@")
+    if not at:
+        return "is no address"
+    if len(address) > LONGEST:
+        return f"has more than {LONGEST} characters"
+    if not _LOCAL.fullmatch(local):
+        return "is no address: what stands before the @ is not allowed there"
+    return "is no address: what stands behind the @ is no domain"

@@ -118,8 +118,11 @@ class _Reader:
 
     def __post_init__(self) -> None:
         names = [_plain(name) for name in self.rules.columns]
-        self._place = {name: names.index(_plain(name)) for name in _KNOWN}
+        self._width = len(names)
+        self._needed = [(name, names.index(_plain(name))) for name in _NEEDED]
+        self._places = [names.index(_plain(name)) for name in _KNOWN]
         self._closed = frozenset(_plain(status) for status in self.rules.closed_statuses)
+        self._is_closed: dict[str, bool] = {}
         self._zone = ZoneInfo(self.rules.time_zone)
         self._days: dict[str, date | None] = {}
         self._addresses: dict[str, str] = {}
@@ -133,7 +136,9 @@ class _Reader:
         self._is_first = True
 
     def take(self, row: ReportRow) -> None:
-        if not any(map(_text, row.cells)):
+        # A report may have a million rows: what is looked at here is looked at once.
+        texts = [_text(cell) for cell in row.cells]
+        if not any(texts):
             return
         if self._awaits_header:
             self._awaits_header = self._is_first = False
@@ -143,19 +148,33 @@ class _Reader:
             self._is_first = False
             self._check_no_header(row)
         self.rows += 1
-        cells = {name: _cell(row, place) for name, place in self._place.items()}
-        for name in _NEEDED:
-            text = _text(cells[name])
-            self._filled[name] += text != ""
-            if text[:1] == "#" and text.upper() in FORMULA_ERRORS:
-                self._formulas.append(f"row {row.number}, {name}: {text.upper()}")
-        if _plain(_text(cells["Status"])) in self._closed:
-            self._take_closed(row, cells)
+        if len(texts) < self._width:
+            texts += [""] * (self._width - len(texts))
+        for name, place in self._needed:
+            if text := texts[place]:
+                self._filled[name] += 1
+                if text[0] == "#" and text.upper() in FORMULA_ERRORS:
+                    self._formulas.append(f"row {row.number}, {name}: {text.upper()}")
+        first, last, email, ticket, status, day = self._places
+        text = texts[status]
+        closed = self._is_closed.get(text)
+        if closed is None:
+            closed = self._is_closed[text] = _plain(text) in self._closed
+        if closed:
+            self._take_closed(
+                row.number,
+                ticket=_ticket(_cell(row, ticket), texts[ticket]),
+                day=_cell(row, day),
+                email=texts[email],
+                first_name=texts[first],
+                last_name=texts[last],
+            )
 
-    def _take_closed(self, row: ReportRow, cells: dict[str, Cell]) -> None:
-        ticket = _ticket(cells["Ticket"])
+    def _take_closed(
+        self, number: int, *, ticket: str, day: Cell, email: str, first_name: str, last_name: str
+    ) -> None:
         try:
-            closed_on = self._day(row.number, cells["Date"])
+            closed_on = self._day(number, day)
             if not ticket or len(ticket) > LONGEST_TICKET or "\0" in ticket:
                 raise BadRecord(
                     "Ticket",
@@ -163,22 +182,22 @@ class _Reader:
                 )
             if closed_on > self.today:
                 raise BadRecord("Date", f"lies ahead: {closed_on}; today is {self.today}")
-            address = self._address(_text(cells["Email"]))
+            address = self._address(email)
         except BadRecord as exc:
             self.bad.append(
-                BadRow(row=row.number, field=exc.field, reason=exc.reason, ticket=ticket[:LONGEST_TICKET])
+                BadRow(row=number, field=exc.field, reason=exc.reason, ticket=ticket[:LONGEST_TICKET])
             )
             return
         closing = Closing(
-            row=row.number,
+            row=number,
             ticket=ticket,
             closed_on=closed_on,
             address=address,
-            first_name=_one_line(cells["Firstname"]),
-            last_name=_one_line(cells["Lastname"]),
+            first_name=_one_line(first_name),
+            last_name=_one_line(last_name),
         )
         same = self.closings.setdefault((ticket, closed_on), [])
-        if all(closing.address != other.address for other in same):
+        if not same or all(address != other.address for other in same):
             same.append(closing)
 
     def _address(self, text: str) -> str:
@@ -289,23 +308,21 @@ def _cell(row: ReportRow, place: int) -> Cell:
 
 
 def _text(cell: Cell) -> str:
-    if cell is None:
-        return ""
-    return (cell if type(cell) is str else str(cell)).strip()
+    if type(cell) is str:
+        return cell.strip()
+    return "" if cell is None else str(cell).strip()
 
 
-def _one_line(cell: Cell) -> str:
-    return " ".join(_text(cell).split())
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _plain(text: str) -> str:
     return text.strip().casefold()
 
 
-def _ticket(cell: Cell) -> str:
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return _text(cell)
+def _ticket(cell: Cell, text: str) -> str:
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else text
 
 
 def _parsed(text: str, date_format: str) -> date | None:

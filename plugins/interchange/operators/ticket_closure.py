@@ -9,18 +9,37 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import Asset, BaseOperator
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from interchange.mails.watermark import ASSET_NAME
 from interchange.operators.links import LedgerLink, PlanLink, plan_page
+from interchange.triggers.report_arrival import ReportArrivalTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from interchange.settings.parse_time import Events
+
 CLOSINGS = Asset(name=ASSET_NAME, uri="x-interchange://ticket_closure/closings")
 """What customers were told of. Its state store holds the watermark."""
 DAG_ID = "ticket_closure"
+
+
+def beside_arrivals(timetable: Any, events: Events | None) -> Any:
+    """
+    What starts the DAG: a timetable and, where there is a queue, the report's arrival.
+
+    :param timetable: None: no schedule.
+    """
+    if events is None:
+        return timetable
+    watcher = AssetWatcher(
+        name="arrivals",
+        trigger=ReportArrivalTrigger(dag_id=DAG_ID, queue_url=events.queue_url, conn_id=events.conn_id),
+    )
+    report = Asset(name="ticket-report", uri="x-interchange://ticket_closure/report", watchers=[watcher])
+    return AssetOrTimeSchedule(timetable=timetable, assets=[report]) if timetable else [report]
 
 
 class PlanMailsOperator(BaseOperator):

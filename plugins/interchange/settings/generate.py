@@ -31,17 +31,35 @@ checked at the start of a run: all mistakes are reported at once, each with its 
 allowed. Nothing is converted: `"5"` is no number and `1` is not `true`. Secrets belong into connections,
 never here.
 
-`schedule` (cron, or empty for none) and `enabled` are read when Airflow parses the DAG: from the environment
-variables `INTERCHANGE_<DAG_ID>_SCHEDULE` and `INTERCHANGE_<DAG_ID>_ENABLED` (DAG id in capitals) or the file,
-never from the Variable.
+`schedule` (cron, or empty for none), `enabled` and, where a workflow has it, `events` are read when Airflow parses
+the DAG: from the environment variables `INTERCHANGE_<DAG_ID>_SCHEDULE`, `…_ENABLED` and `…_EVENTS` (DAG id in
+capitals; the last is a queue's URL) or the file, never from the Variable.
 
 Texts of messages are templates in `include/templates` (another folder: `INTERCHANGE_TEMPLATES_DIR`); each says
 what it may hold, and is checked when it is used.
 """
 
+_EVENTS: dict[str, Any] = {
+    "anyOf": [
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["queue_url"],
+            "properties": {
+                "queue_url": {"type": "string", "pattern": "^https?://"},
+                "conn_id": {"type": "string", "minLength": 1, "default": "aws_default"},
+            },
+        },
+        {"type": "null"},
+    ],
+    "default": None,
+    "description": "`queue_url` of an SQS queue with S3's events, and `conn_id` (`aws_default`): a run starts when the "
+    "report has come, beside the schedule. Not in a Variable.",
+}
+
 
 def schema(dag_id: str) -> dict[str, Any]:
-    """The JSON schema of a workflow's file, with the two settings that are read at parse time."""
+    """The JSON schema of a workflow's file, with the settings that are read at parse time."""
     made = settings_model(dag_id).model_json_schema(by_alias=True)
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = f"Settings of {dag_id}"
@@ -56,6 +74,7 @@ def schema(dag_id: str) -> dict[str, Any]:
             "default": True,
             "description": "false: nothing starts the DAG by itself. Not in a Variable.",
         },
+        **({"events": _EVENTS} if WORKFLOWS[dag_id].events else {}),
         **made["properties"],
     }
     return made

@@ -11,7 +11,6 @@ from interchange.core.suggest import did_you_mean
 from interchange.errors import SettingsError
 from interchange.settings.files import read_yaml, settings_file
 from interchange.settings.model import SettingsModel, validate
-from interchange.settings.parse_time import PARSE_TIME_KEYS
 from interchange.settings.workflows import WORKFLOWS
 
 
@@ -53,17 +52,18 @@ def load_settings(dag_id: str, *, variable: Callable[[str], str | None] = airflo
     :raises SettingsError: every mistake there is, each with its place, key, value and what is allowed.
     """
     model = settings_model(dag_id)
+    parse_time_keys = WORKFLOWS[dag_id].parse_time_keys
     key = f"interchange_{dag_id}"
     text = variable(key)
     if text is None:
         path = settings_file(dag_id)
         origin = f"file {path}"
         data = {} if not path.exists() and needs_no_settings(dag_id) else read_yaml(path)
-        settings, problems = validate(model, {k: v for k, v in data.items() if k not in PARSE_TIME_KEYS})
+        settings, problems = validate(model, {k: v for k, v in data.items() if k not in parse_time_keys})
     else:
         origin = f"Airflow Variable {key}"
         data = _from_json(origin, text)
-        misplaced = [k for k in PARSE_TIME_KEYS if k in data]
+        misplaced = [k for k in parse_time_keys if k in data]
         settings, problems = validate(model, {k: v for k, v in data.items() if k not in misplaced})
         problems += [
             f"{k}: is read while Airflow parses the DAG, so it cannot stand in a Variable; set it in "

@@ -8,7 +8,7 @@ change in it would not be seen by Airflow's DAG versioning.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -17,7 +17,6 @@ from interchange.errors import SettingsError
 from interchange.settings.files import read_yaml, settings_file
 from interchange.settings.workflows import WORKFLOWS
 
-PARSE_TIME_KEYS = ("schedule", "enabled")
 _PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 _WORDS = {
     "true": True,
@@ -32,6 +31,18 @@ _WORDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Events:
+    """
+    A queue whose events start runs.
+
+    :param queue_url: of an SQS queue; :param conn_id: Airflow connection to AWS.
+    """
+
+    queue_url: str
+    conn_id: str = "aws_default"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParseSettings:
     """
     What a DAG file reads.
@@ -41,12 +52,14 @@ class ParseSettings:
     :param time_zone: of the schedule: the workflow's own ``time_zone`` in the file, UTC where there is none.
     :param names: the names of the workflow's parts in the file, for the trigger form; empty if they cannot be
         read.
+    :param events: None: only schedule and people start runs.
     """
 
     schedule: str | None
     enabled: bool
     names: tuple[str, ...]
     time_zone: str = "UTC"
+    events: Events | None = None
 
 
 def parse_time_settings(dag_id: str) -> ParseSettings:
@@ -56,7 +69,7 @@ def parse_time_settings(dag_id: str) -> ParseSettings:
     A file whose other parts are wrong, or that cannot be read at all, is no reason to raise: the DAG then
     still shows up, and its runs fail with what :func:`~interchange.settings.load_settings` says.
 
-    :raises SettingsError: a wrong schedule or switch, naming its origin. Airflow shows it as an import error.
+    :raises SettingsError: a wrong schedule, switch or queue, naming its origin. Airflow shows it as an import error.
     """
     workflow = WORKFLOWS[dag_id]
     path = settings_file(dag_id)
@@ -70,6 +83,7 @@ def parse_time_settings(dag_id: str) -> ParseSettings:
         enabled=_enabled(data, path, f"{prefix}_ENABLED"),
         time_zone=_time_zone(data),
         names=_names(data.get(workflow.names_under)) if workflow.names_under else (),
+        events=_events(data, path, f"{prefix}_EVENTS") if workflow.events else None,
     )
 
 
@@ -111,6 +125,30 @@ def _enabled(data: dict[str, Any], path: Path, variable: str) -> bool:
     if not isinstance(value, bool):
         raise SettingsError(f"{origin}: {value!r} is not allowed; allowed: true, false")
     return value
+
+
+def _events(data: dict[str, Any], path: Path, variable: str) -> Events | None:
+    value: Any
+    if variable in os.environ:
+        origin, value = f"environment variable {variable}", os.environ[variable].strip() or None
+        if value:
+            value = {"queue_url": value}
+    else:
+        origin, value = f"{path}: events", data.get("events")
+    if value is None:
+        return None
+    names = {field.name for field in fields(Events)}
+    if (
+        not isinstance(value, dict)
+        or not value.keys() <= names
+        or not all(isinstance(entry, str) and entry for entry in value.values())
+        or not str(value.get("queue_url", "")).startswith(("https://", "http://"))
+    ):
+        raise SettingsError(
+            f"{origin}: must be queue_url, the address of an SQS queue, and, if it is not aws_default, conn_id; or "
+            "nothing, if no event starts the DAG"
+        )
+    return Events(**value)
 
 
 def _time_zone(data: dict[str, Any]) -> str:

@@ -16,11 +16,18 @@ class Workflow:
         schedule.
     :param names_under: the settings key with a list of things that have a ``name``, offered on the trigger
         form.
+    :param events: it can be started by a queue's events, which the settings key ``events`` names.
     """
 
     module: str
     schedule: str | None
     names_under: str | None = None
+    events: bool = False
+
+    @property
+    def parse_time_keys(self) -> tuple[str, ...]:
+        """Settings that are read while Airflow parses the DAG: not part of the model, not allowed in a Variable."""
+        return ("schedule", "enabled", *(("events",) if self.events else ()))
 
 
 WORKFLOWS: Mapping[str, Workflow] = {
@@ -31,7 +38,9 @@ WORKFLOWS: Mapping[str, Workflow] = {
     "knack_to_esb": Workflow(
         module="interchange.settings.knack_to_esb", schedule="1-59/5 * * * *", names_under="apps"
     ),
-    "ticket_closure": Workflow(module="interchange.settings.ticket_closure", schedule="0 7 * * 1"),
+    "ticket_closure": Workflow(
+        module="interchange.settings.ticket_closure", schedule="0 7 * * 1", events=True
+    ),
     "spinoco_sync": Workflow(
         module="interchange.settings.spinoco_sync", schedule="*/5 * * * *", names_under="syncs"
     ),
