@@ -30,6 +30,7 @@ SPINOCO_TOKEN = "sandbox-spinoco-token-0001"
 GOOGLE_PROJECT = "sandbox-project"
 GOOGLE_ACCOUNT = "interchange@sandbox-project.iam.gserviceaccount.com"
 MAIL_WEBHOOK_TOKEN = "sandbox-mail-webhook-token-0001"
+S3_KEY = "sandbox"
 
 Connections = dict[str, dict[str, Any]]
 
@@ -105,6 +106,7 @@ def connections(sandbox: Sandbox) -> Connections:
                 "project": GOOGLE_PROJECT,
                 "keyfile_dict": json.dumps(google_key(sandbox)),
                 "sheets_api_endpoint": sandbox.url("google"),
+                **({"gcs.endpoint": sandbox.url("gcs")} if "gcs" in sandbox.vendors else {}),
             },
         }
     if "mail_webhook" in sandbox.vendors:
@@ -113,6 +115,23 @@ def connections(sandbox: Sandbox) -> Connections:
             "host": f"{sandbox.url('mail_webhook')}/mails",
             "password": MAIL_WEBHOOK_TOKEN,
             "extra": {"idempotency_header": "Idempotency-Key"},
+        }
+    if "s3" in sandbox.vendors:
+        made["aws_default"] = {
+            "conn_type": "aws",
+            "login": S3_KEY,
+            "password": "sandbox-s3-secret-0001",
+            "extra": {
+                "endpoint_url": sandbox.url("s3"),
+                "region_name": "eu-central-1",
+                # A bucket is no host name here.
+                "config_kwargs": {"s3": {"addressing_style": "path"}},
+            },
+        }
+    if "azure" in sandbox.vendors:
+        made["wasb_default"] = {
+            "conn_type": "wasb",
+            "extra": {"connection_string": sandbox.vendor("azure").connection_string},
         }
     for fields in made.values():
         if "host" in fields:

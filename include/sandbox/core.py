@@ -133,6 +133,9 @@ class Vendor:
     def load(self, dumped: Any) -> None:
         """Take back what :meth:`dump` gave."""
 
+    def close(self) -> None:
+        """End what runs beside the vendor's port."""
+
     def not_found(self, request: Request) -> Response:
         return answer_json(404, {"error": "no such route"})
 
@@ -258,6 +261,8 @@ class Sandbox:
         for name in list(self._servers):
             self._servers.pop(name).close()
         self.save()
+        for vendor in self.vendors.values():
+            vendor.close()
         if self._scratch:
             self._scratch.cleanup()
 

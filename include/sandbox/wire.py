@@ -119,6 +119,7 @@ class Request:
     headers: http.client.HTTPMessage
     body: Body
     base_url: str
+    raw_query: str = ""
     params: dict[str, str] = field(default_factory=dict)
     client_certificate: dict[str, Any] | None = None
     number: int = 0
@@ -309,6 +310,7 @@ class Connection(BaseHTTPRequestHandler):
             method=self.command,
             path=urllib.parse.unquote(split.path),
             raw_path=split.path,
+            raw_query=split.query,
             query=urllib.parse.parse_qs(split.query, keep_blank_values=True),
             headers=self.headers,  # type: ignore[arg-type]  # Message in typeshed, HTTPMessage at run time
             body=body,

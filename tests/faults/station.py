@@ -134,6 +134,12 @@ class Station:
             if fields["conn_type"] == "google_cloud_platform":
                 # Google's library repeats by itself, for a minute; what comes of that is the vendor's affair.
                 fields["extra"]["num_retries"] = 0
+            if fields["conn_type"] == "aws":
+                # As above, and it would wait a minute for an answer.
+                fields["extra"]["config_kwargs"] |= {
+                    "retries": {"total_max_attempts": 1},
+                    "read_timeout": READ_TIMEOUT_S,
+                }
         return Runner(home, airflow_environment(home) | as_environment(made))
 
     def wait_until_ready(self) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.campaign import make_plan, pairs, seed, try_all
+from tests.faults.cases import Scenario
 from tests.faults.station import Station
 from tests.faults.steps import FREEZE, PAUSE
-from tests.faults.ticket_closure import LATER, SHEET
+from tests.faults.ticket_closure import EXCEL, LATER, SHEET
 
 PAIRS = 40
 
@@ -21,19 +22,21 @@ def test_a_sample_of_what_may_happen_changes_nothing(station: Station, say: Call
     """Another sample with SEED=…; ``make faults`` tries everything."""
     began = time.monotonic()
     drawn = random.Random(seed())
-    plan = make_plan(station, SHEET)
-    cases = [*drawn.sample(plan.singles, 5), *drawn.sample(plan.kills, 4)]
-    try_all([plan], cases, [station], began, say)
+    plans = [make_plan(station, scenario) for scenario in (SHEET, EXCEL)]
+    cases = [*drawn.sample(plans[0].singles, 4), *drawn.sample(plans[1].singles, 3)]
+    cases += drawn.sample([case for plan in plans for case in plan.kills], 4)
+    try_all(plans, cases, [station], began, say)
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(4 * 3600)
+@pytest.mark.parametrize("scenario", [SHEET, EXCEL], ids=lambda scenario: scenario.name)
 def test_every_fault_at_every_call_and_a_kill_at_every_step_change_nothing(
-    make_stations: Callable[[int], list[Station]], say: Callable[[str], None]
+    make_stations: Callable[[int], list[Station]], scenario: Scenario, say: Callable[[str], None]
 ) -> None:
     began = time.monotonic()
     stations = make_stations(2)
-    plan = make_plan(stations[0], SHEET)
+    plan = make_plan(stations[0], scenario)
     cases = [*plan.singles, *plan.kills, *pairs(plan, PAIRS, random.Random(seed()))]
     try_all([plan], cases, stations, began, say)
 

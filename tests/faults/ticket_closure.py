@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import openpyxl  # type: ignore[import-untyped]  # it has no types
 
 from include.sandbox.core import Sandbox
 from interchange.ledger import Effect, Ledger, State
@@ -16,20 +20,35 @@ CUSTOMERS = 5
 NOW = Run(name="now", start=datetime(2026, 11, 9, tzinfo=UTC), end=datetime(2026, 11, 16, tzinfo=UTC))
 LATER = Run(name="later", start=NOW.end, end=datetime(2026, 11, 23, tzinfo=UTC))
 SETTINGS: dict[str, Any] = {
-    "source": {"kind": "sheet", "spreadsheet_id": "report", "range": "Sheet1!A2:F"},
     "time_zone": "UTC",
     "batch_size": 2,
 }
 
 
-def prepare(sandbox: Sandbox, _run: int) -> None:
-    """Two closed tickets of each customer, some days ago: the weeks of mails are real ones."""
-    day = {"date": (datetime.now(UTC).date() - timedelta(days=3)).isoformat()}
+def report(day: Any) -> list[list[Any]]:
+    """Two closed tickets of each customer."""
     rows: list[list[Any]] = [["Firstname", "Lastname", "Email", "Ticket", "Status", "Date"]]
     for number in range(2 * CUSTOMERS):
         address = f"c{number % CUSTOMERS}@example.com"
         rows.append(["Sam", "Lee", address, f"T-{number}", "Closed", day])
-    sandbox.vendor("google").seed({"rows": rows})
+    return rows
+
+
+# Some days ago: the weeks of mails are real ones.
+
+
+def prepare_sheet(sandbox: Sandbox, _run: int) -> None:
+    day = {"date": (datetime.now(UTC).date() - timedelta(days=3)).isoformat()}
+    sandbox.vendor("google").seed({"rows": report(day)})
+
+
+def prepare_workbook(sandbox: Sandbox, _run: int) -> None:
+    book = openpyxl.Workbook()
+    for row in report(datetime.now(UTC).replace(tzinfo=None) - timedelta(days=3)):
+        book.active.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    sandbox.vendor("s3").put("reports", "weekly/report.xlsx", stream.getvalue())
 
 
 def observe(sandbox: Sandbox) -> World:
@@ -57,13 +76,23 @@ def settle(sandbox: Sandbox, ledger: Ledger, effect: Effect) -> None:
     """Nothing to do: what is unclear goes again under its key."""
 
 
-SHEET = Scenario(
-    name="sheet",
-    dag_id=DAG_ID,
-    settings={f"AIRFLOW_VAR_INTERCHANGE_{DAG_ID.upper()}": json.dumps(SETTINGS)},
-    run=NOW,
-    prepare=prepare,
-    observe=observe,
-    judge=judge,
-    settle=settle,
+def scenario(name: str, source: dict[str, Any], prepare: Callable[[Sandbox, int], None]) -> Scenario:
+    settings = json.dumps({**SETTINGS, "source": source})
+    return Scenario(
+        name=name,
+        dag_id=DAG_ID,
+        settings={f"AIRFLOW_VAR_INTERCHANGE_{DAG_ID.upper()}": settings},
+        run=NOW,
+        prepare=prepare,
+        observe=observe,
+        judge=judge,
+        settle=settle,
+    )
+
+
+SHEET = scenario(
+    "sheet", {"kind": "sheet", "spreadsheet_id": "report", "range": "Sheet1!A2:F"}, prepare_sheet
+)
+EXCEL = scenario(
+    "excel", {"kind": "excel", "bucket": "reports", "key": "weekly/report.xlsx"}, prepare_workbook
 )

@@ -19,6 +19,9 @@ VENDORS = {
     "spinoco": "include.sandbox.vendors.spinoco:Spinoco",
     "google": "include.sandbox.vendors.google:Google",
     "mail_webhook": "include.sandbox.vendors.mail_webhook:MailWebhook",
+    "s3": "include.sandbox.vendors.stores:S3Store",
+    "gcs": "include.sandbox.vendors.stores:GcsStore",
+    "azure": "include.sandbox.vendors.stores:AzureStore",
 }
 
 

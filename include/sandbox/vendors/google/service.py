@@ -180,19 +180,30 @@ class Google(Vendor):
             self.tokens[token] = (claims["iss"], scopes, now + dt.timedelta(seconds=LIFE_S))
         return answer_json(200, {"access_token": token, "expires_in": LIFE_S, "token_type": "Bearer"})
 
-    def _refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request, allowed: frozenset[str]) -> Response | None:
+        """Why a token of ours does not let a caller in; None if it does. One of the scopes must be ``allowed``."""
         given = request.headers.get("Authorization", "")
         if not given:
             return _error(403, "The request is missing a valid API key.")
+        with self.lock:
+            user, scopes, until = self._holder(given)
+        if not user or until <= self.now():
+            return _error(
+                401, "Request had invalid authentication credentials.", [("WWW-Authenticate", "Bearer")]
+            )
+        if not scopes & allowed:
+            return _error(403, "Request had insufficient authentication scopes.")
+        return None
+
+    def _holder(self, authorization: str) -> tuple[str, frozenset[str], dt.datetime]:
+        return self.tokens.get(authorization.removeprefix("Bearer "), ("", frozenset(), self.now()))
+
+    def _refusal(self, request: Request) -> Response | None:
+        if (refusal := self.refusal(request, READ_SCOPES)) is not None:
+            return refusal
         now = self.now()
         with self.lock:
-            user, scopes, until = self.tokens.get(given.removeprefix("Bearer "), ("", frozenset(), now))
-            if not user or until <= now:
-                return _error(
-                    401, "Request had invalid authentication credentials.", [("WWW-Authenticate", "Bearer")]
-                )
-            if not scopes & READ_SCOPES:
-                return _error(403, "Request had insufficient authentication scopes.")
+            user, _, _ = self._holder(request.headers.get("Authorization", ""))
             self.reads = [read for read in self.reads if now - read[1] < dt.timedelta(minutes=1)]
             mine = sum(name == user for name, _ in self.reads)
             if mine >= self.options.reads_per_minute:
