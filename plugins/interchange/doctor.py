@@ -19,6 +19,7 @@ from interchange.settings.workflows import WORKFLOWS
 
 if TYPE_CHECKING:
     from interchange.hooks.http import VendorHook
+    from interchange.settings.parse_time import Events
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ def examine() -> Iterator[Finding]:
             continue
         yield Finding(subject=f"settings of {dag_id}", health=Health.GOOD, detail="valid")
         hooks |= _CONNECTIONS[dag_id](settings)
+        if (events := parse_time_settings(dag_id).events) is not None:
+            yield _queue(dag_id, events)
     for conn_id, hook in sorted(hooks.items()):
         yield _connection(conn_id, hook)
     yield from _ledger()
@@ -78,6 +81,23 @@ def _absent(dag_id: str) -> Finding | None:
 def _connection(conn_id: str, hook: type[VendorHook]) -> Finding:
     well, detail = hook(conn_id).test_connection()
     return Finding(subject=f"connection {conn_id}", health=Health.GOOD if well else Health.BAD, detail=detail)
+
+
+def _queue(dag_id: str, events: Events) -> Finding:
+    """Whether the queue whose events start the DAG is there: the triggerer only logs that it is not."""
+    from airflow.providers.amazon.aws.hooks.sqs import SqsHook
+
+    subject = f"queue of {dag_id}"
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    try:
+        client: Any = SqsHook(aws_conn_id=events.conn_id).get_conn()
+        answer = client.get_queue_attributes(QueueUrl=events.queue_url, AttributeNames=names)
+        waiting = sum(int(answer["Attributes"][name]) for name in names)
+    except Exception as exc:  # noqa: BLE001  # of Airflow, botocore or the line: all mean that it cannot be read
+        code = getattr(exc, "response", {}).get("Error", {}).get("Code", type(exc).__name__)
+        detail = f"cannot be read through connection {events.conn_id} ({code}); no report starts a run"
+        return Finding(subject=subject, health=Health.BAD, detail=detail)
+    return Finding(subject=subject, health=Health.GOOD, detail=f"{waiting} messages")
 
 
 def _ledger() -> Iterator[Finding]:

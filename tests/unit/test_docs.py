@@ -21,6 +21,7 @@ from interchange.cli import GROUPS
 from interchange.ledger.connection import ledger_url
 from interchange.provider_info import get_provider_info
 from interchange.settings import load_settings
+from interchange.settings.workflows import WORKFLOWS
 from tools import readme
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +104,11 @@ def test_environment_variables_are_read_somewhere(page: Path) -> None:
     code = [file for folder in ("plugins", "include", "tools") for file in ROOT.glob(f"{folder}/**/*.py")]
     known = {found for file in [*code, ROOT / "docker-compose.yaml"] for found in name.findall(told(file))}
     # Each workflow's own: INTERCHANGE_<DAG_ID>_SCHEDULE.
-    known |= {f"INTERCHANGE_{dag.stem.upper()}_{key}" for dag in DAGS for key in ("SCHEDULE", "ENABLED")}
+    known |= {
+        f"INTERCHANGE_{dag_id}_{key}".upper()
+        for dag_id, workflow in WORKFLOWS.items()
+        for key in workflow.parse_time_keys
+    }
     assert set(name.findall(told(page))) - known == set()
 
 

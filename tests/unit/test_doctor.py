@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3  # type: ignore[import-untyped]  # it has no types
 import pytest
 import yaml
 from airflow.models.base import Base
@@ -20,6 +21,7 @@ from sqlalchemy import create_engine, insert, update
 
 from include.sandbox.connections import connections
 from include.sandbox.core import Sandbox
+from include.sandbox.emulators import S3
 from interchange.doctor import forget_personal_data
 from interchange.ledger import EffectRef, Ledger
 from interchange.ledger.schema import effects
@@ -54,7 +56,11 @@ def home(tmp_path: Path, sandbox: Sandbox, ledger_file: Path) -> Path:
 
 def doctor(home: Path) -> tuple[int, dict[str, dict[str, str]]]:
     """The exit code, and the findings by subject."""
-    inherited = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if "AIRFLOW" not in name or name.startswith("AIRFLOW_CONN_AWS")
+    }
     env = {
         **inherited,
         "AIRFLOW_HOME": str(home),
@@ -134,3 +140,31 @@ def test_a_missing_connection_is_wrong(home: Path) -> None:
     assert found["connection elsewhere"]["health"] == "wrong"
     assert "create it (type qualtrics)" in found["connection elsewhere"]["detail"]
     assert code == 1
+
+
+def test_the_queue_that_starts_runs_is_looked_at(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {
+        "source": {"kind": "excel", "bucket": "reports", "key": "weekly/report.xlsx"},
+        "time_zone": "UTC",
+    }
+    path = home / "ticket_closure.yaml"
+    with S3() as s3:
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_QUEUE", json.dumps(s3.connection()))
+        client = boto3.client(
+            "sqs",
+            endpoint_url=s3.url,
+            region_name=s3.region,
+            aws_access_key_id="sandbox",
+            aws_secret_access_key="sandbox",
+        )
+        queue_url = client.create_queue(QueueName="arrivals")["QueueUrl"]
+        events = {"queue_url": queue_url, "conn_id": "aws_queue"}
+        path.write_text(yaml.safe_dump({**settings, "events": events}))
+        _, found = doctor(home)
+        assert found["queue of ticket_closure"]["health"] == "ok", found
+
+        events["queue_url"] += "-of-nobody"
+        path.write_text(yaml.safe_dump({**settings, "events": events}))
+        _, found = doctor(home)
+    assert found["queue of ticket_closure"]["health"] == "wrong"
+    assert "NonExistentQueue" in found["queue of ticket_closure"]["detail"]
