@@ -12,7 +12,7 @@ from tests.faults.campaign import make_plan, pairs, seed, try_all
 from tests.faults.cases import Scenario
 from tests.faults.station import Station
 from tests.faults.steps import FREEZE, PAUSE
-from tests.faults.ticket_closure import EXCEL, LATER, SHEET
+from tests.faults.ticket_closure import EXCEL, LATER, REFUSED, SHEET
 
 PAIRS = 40
 
@@ -22,7 +22,7 @@ def test_a_sample_of_what_may_happen_changes_nothing(station: Station, say: Call
     """Another sample with SEED=…; ``make faults`` tries everything."""
     began = time.monotonic()
     drawn = random.Random(seed())
-    plans = [make_plan(station, scenario) for scenario in (SHEET, EXCEL)]
+    plans = [make_plan(station, scenario) for scenario in (SHEET, EXCEL, REFUSED)]
     cases = [*drawn.sample(plans[0].singles, 4), *drawn.sample(plans[1].singles, 3)]
     cases += drawn.sample([case for plan in plans for case in plan.kills], 4)
     try_all(plans, cases, [station], began, say)
@@ -39,6 +39,17 @@ def test_every_fault_at_every_call_and_a_kill_at_every_step_change_nothing(
     plan = make_plan(stations[0], scenario)
     cases = [*plan.singles, *plan.kills, *pairs(plan, PAIRS, random.Random(seed()))]
     try_all([plan], cases, stations, began, say)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(4 * 3600)
+def test_a_kill_at_every_step_while_a_refused_batch_is_halved(
+    make_stations: Callable[[int], list[Station]], say: Callable[[str], None]
+) -> None:
+    began = time.monotonic()
+    stations = make_stations(2)
+    plan = make_plan(stations[0], REFUSED)
+    try_all([plan], plan.kills, stations, began, say)
 
 
 @pytest.mark.campaign

@@ -51,6 +51,15 @@ def prepare_workbook(sandbox: Sandbox, _run: int) -> None:
     sandbox.vendor("s3").put("reports", "weekly/report.xlsx", stream.getvalue())
 
 
+REFUSED_ADDRESS = "c3@example.com"
+
+
+def prepare_refusal(sandbox: Sandbox, run: int) -> None:
+    """The webhook refuses every POST with one customer in it: batches are halved."""
+    prepare_sheet(sandbox, run)
+    sandbox.vendor("mail_webhook").set_options({"refused": [REFUSED_ADDRESS]})
+
+
 def observe(sandbox: Sandbox) -> World:
     """Who was told what."""
     mails = sandbox.vendor("mail_webhook").mails
@@ -60,24 +69,40 @@ def observe(sandbox: Sandbox) -> World:
     )
 
 
-def judge(expected: World, outcome: Outcome) -> list[str]:
-    """One mail for each customer, and nobody asked: the webhook knows keys."""
+def judge(expected: World, outcome: Outcome, refused: int = 0) -> list[str]:
+    """One mail for each customer who is not refused, and nobody asked: the webhook knows keys."""
     found = [f"a person had to settle {effect.ref}" for effect in outcome.unknown]
     if outcome.world.counts["most"] > 1:
         found.append("somebody got two mails in one week")
     states = Counter((effect.ref.kind, effect.state) for effect in outcome.effects)
-    for kind, number in (("mail", CUSTOMERS), ("closing", 2 * CUSTOMERS)):
-        if states[kind, State.CONFIRMED] != number:
-            found.append(f"the ledger has {states[kind, State.CONFIRMED]} confirmed {kind}s, not {number}")
+    told = CUSTOMERS - refused
+    for kind, state, number in (
+        ("mail", State.CONFIRMED, told),
+        ("closing", State.CONFIRMED, 2 * told),
+        ("mail", State.QUARANTINED, refused),
+        ("closing", State.PLANNED, 2 * refused),
+    ):
+        if states[kind, state] != number:
+            found.append(f"the ledger has {states[kind, state]} {state} {kind}s, not {number}")
     return found
+
+
+def judge_refusal(expected: World, outcome: Outcome) -> list[str]:
+    return judge(expected, outcome, refused=1)
 
 
 def settle(sandbox: Sandbox, ledger: Ledger, effect: Effect) -> None:
     """Nothing to do: what is unclear goes again under its key."""
 
 
-def scenario(name: str, source: dict[str, Any], prepare: Callable[[Sandbox, int], None]) -> Scenario:
-    settings = json.dumps({**SETTINGS, "source": source})
+def scenario(
+    name: str,
+    source: dict[str, Any],
+    prepare: Callable[[Sandbox, int], None],
+    judge: Callable[[World, Outcome], list[str]] = judge,
+    **changes: Any,
+) -> Scenario:
+    settings = json.dumps({**SETTINGS, "source": source, **changes})
     return Scenario(
         name=name,
         dag_id=DAG_ID,
@@ -90,9 +115,9 @@ def scenario(name: str, source: dict[str, Any], prepare: Callable[[Sandbox, int]
     )
 
 
-SHEET = scenario(
-    "sheet", {"kind": "sheet", "spreadsheet_id": "report", "range": "Sheet1!A2:F"}, prepare_sheet
-)
+OF_SHEET = {"kind": "sheet", "spreadsheet_id": "report", "range": "Sheet1!A2:F"}
+SHEET = scenario("sheet", OF_SHEET, prepare_sheet)
 EXCEL = scenario(
     "excel", {"kind": "excel", "bucket": "reports", "key": "weekly/report.xlsx"}, prepare_workbook
 )
+REFUSED = scenario("refused", OF_SHEET, prepare_refusal, judge_refusal, batch_size=CUSTOMERS)

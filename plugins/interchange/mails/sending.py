@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -197,8 +197,11 @@ class MailRun:
 
         What was certainly never posted is to be sent again. Where the webhook knows an idempotency key, the same bytes
         go again under the same key; elsewhere the mail waits for a person.
+
+        :raises Busy: a claim of an ended process is still running; until it has run out, nothing can be told.
         """
         self._ledger.expire_claims()
+        self._wait_for_claims()
         for effect in self._ledger.list(
             workflow=WORKFLOW, kind=MAIL, state=State.UNKNOWN, newest_first=False
         ):
@@ -219,6 +222,23 @@ class MailRun:
             elif kept and self._hook.deduplicates:
                 self._repeat(effect, kept)
         self._follow_mails()
+
+    def _wait_for_claims(self) -> None:
+        # Only one run sends at a time, so none of these is of a run that is well.
+        begun = [
+            effect
+            for kind in (MAIL, CLOSING)
+            for effect in self._ledger.list(workflow=WORKFLOW, kind=kind, state=State.BEGUN)
+        ]
+        if not begun:
+            return
+        now = datetime.now(UTC)
+        rest = max(((effect.claim_expires_at or now) - now).total_seconds() for effect in begun)
+        raise Busy(
+            OPERATION,
+            f"{len(begun)} mails and closings are claimed by a process that has ended; nothing was sent",
+            retry_after_s=min(max(rest, 1.0), self._lease_s),
+        )
 
     def _accepted_with(self, kept: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The receipt of another mail of the same POST, which was accepted as a whole."""
@@ -407,6 +427,9 @@ class MailRun:
     def _split(self, claimed: Sequence[_Claimed], refusal: MailRefused) -> None:
         """A refused batch in halves, until the mail that is refused stands alone."""
         if len(claimed) > 1:
+            for entry in claimed:
+                # Nothing of it was taken: a process that ends from here on leaves them as never posted.
+                self._ledger.save_progress(entry.ref, {"digest": None})
             middle = len(claimed) // 2
             first, second = claimed[:middle], claimed[middle:]
             try:

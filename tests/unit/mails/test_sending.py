@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from include.sandbox.faults import Fault, FaultKind
 from interchange.core.closings import week_of
-from interchange.errors import Conflict, OutcomeUnknown, Refused, SettingsError, Unavailable
+from interchange.errors import Busy, Conflict, OutcomeUnknown, Refused, SettingsError, Unavailable
 from interchange.ledger import EffectRef, State
 from interchange.ledger.database import transaction
 from interchange.ledger.receipts import encode
@@ -168,6 +168,22 @@ def test_a_killed_run_is_gone_on_with(world: World) -> None:
 
     assert world.told == {"ann": ["1"]}
     assert world.is_settled()
+
+
+@pytest.mark.parametrize("kind", [MAIL, CLOSING])
+def test_nothing_is_sent_while_a_killed_runs_claim_is_running(world: World, kind: str) -> None:
+    """Its outcome can be told only afterwards; a run that went on would end green and leave it for a week."""
+    world.has("1", "ann", DAY)
+    world.has("2", "bob", DAY)
+    planned = world.plan()
+    key = f"{week_of(world.now)}/{customer(world, planned)}" if kind == MAIL else f"{DAY}/1"
+    world._worker("killed").begin(EffectRef(WORKFLOW, kind, key), lease_s=20)
+
+    with pytest.raises(Busy) as busy:
+        world.send(planned)
+
+    assert world.told == {}
+    assert 1 <= busy.value.retry_after_s <= 20
 
 
 def test_what_an_earlier_attempt_posted_is_not_taken_for_what_a_killed_one_meant_to(world: World) -> None:
