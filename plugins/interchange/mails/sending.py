@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any
 
 from interchange.core.closings import payload, week_of, week_start
@@ -280,10 +281,16 @@ class MailRun:
             )
         try:
             accepted = self._hook.post(body, idempotency_key=progress["key"])
-        except MailRefused:
-            # The first attempt's answer is lost: whether it was this refusal nobody knows.
+        except MailRefused as exc:
+            # Whoever knows the key gives the first attempt's answer again: it was this refusal, unless that attempt is
+            # still being worked on.
+            working = exc.status == HTTPStatus.CONFLICT
             for member in claims:
-                self._ledger.mark_unknown(member.ref, "refused when it was sent again with the same key")
+                if working:
+                    self._ledger.mark_unknown(member.ref, "the webhook is still busy with it")
+                else:
+                    self._ledger.release(member.ref, "the webhook refused it: nothing was taken")
+            self._new_unknown += len(claims) if working else 0
             return
         except BaseException as exc:
             for member in claims:

@@ -221,16 +221,35 @@ def test_a_closing_that_the_sent_mail_does_not_tell_of_is_not_lost(world: World)
     assert world.told == {"ann": ["1", "2"]}
 
 
-def test_a_refusal_of_what_is_asked_for_again_settles_nothing(world: World) -> None:
+def test_a_batch_whose_refusal_was_lost_is_halved_by_the_next_try(world: World) -> None:
+    """A key's first answer comes again: if that is a refusal, nothing of it was taken."""
+    for number, who in enumerate(["ann", "bob", "cy"]):
+        world.has(str(number), who, DAY)
+    world.webhook.set_options({"refused": ["bob@example.com"]})
+    lose(world, times=8)
+    planned = world.plan()
+    with pytest.raises(OutcomeUnknown):
+        world.send(planned, batch_size=3)
+    world.sandbox.clear_faults()
+
+    summary = world.send(planned, batch_size=3)
+
+    assert world.told == {"ann": ["0"], "cy": ["2"]}
+    assert (summary.sent, summary.refused, summary.unknown) == (2, 1, 0)
+    assert world.is_settled()
+
+
+def test_a_webhook_that_is_still_busy_with_a_key_settles_nothing(world: World) -> None:
     world.has("1", "ann", DAY)
     lose(world, times=8)
     planned = world.plan()
     with pytest.raises(OutcomeUnknown):
         world.send(planned)
     world.sandbox.clear_faults()
-    world.webhook.set_options({"refused": ["ann@example.com"], "idempotency_header": ""})
+    world.webhook.set_options({"refused": ["ann@example.com"], "refusal": 409, "idempotency_header": ""})
 
-    assert world.send(planned).unknown == 1
+    with pytest.raises(OutcomeUnknown, match="may have been sent"):
+        world.send(planned)
 
     world.webhook.set_options({"refused": [], "idempotency_header": "Idempotency-Key"})
     world.send(planned)
