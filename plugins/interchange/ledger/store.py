@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NoReturn
@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from interchange.errors import Busy, Conflict, NotFound
-from interchange.ledger import performing, receipts
+from interchange.ledger import bulk, performing, receipts
 from interchange.ledger.claims import NamedClaims
 from interchange.ledger.database import make_engine, transaction
 from interchange.ledger.model import (
@@ -111,7 +111,7 @@ class Ledger(LedgerReader):
                 if claimed is not None:
                     return effect_of(claimed)
             elif row.state == State.BEGUN:
-                for lost in self._expire(connection, named(ref)):
+                for lost in self.expire_in(connection, named(ref)):
                     return lost
             # Neither: it is settled, or another process was faster.
             row = connection.execute(select(effects, now().label("read_at")).where(named(ref))).one()
@@ -171,15 +171,22 @@ class Ledger(LedgerReader):
         :raises ClaimLost: somebody else acted on it.
         """
         text = receipts.encode(receipt)
-        ours = and_(effects.c.owner == self.owner, effects.c.state.in_([State.BEGUN, State.UNKNOWN]))
         with transaction(self.engine) as connection:
-            row = self._change(connection, ref, ours, State.CONFIRMED, receipt=text, progress=null())
-            if row is None:
-                # Our commit may have arrived although its answer did not.
-                row = connection.execute(
-                    select(effects).where(named(ref), effects.c.receipt == text)
-                ).one_or_none()
-        return effect_of(self._still_ours("ledger.confirm", ref, row))
+            return self.confirm_in(connection, ref, text)
+
+    def confirm_in(self, connection: Connection, ref: EffectRef, text: str) -> Effect:
+        """:meth:`confirm` within a transaction that is open; ``text`` is the receipt as it is kept."""
+        ours = and_(effects.c.owner == self.owner, effects.c.state.in_([State.BEGUN, State.UNKNOWN]))
+        row = self._change(connection, ref, ours, State.CONFIRMED, receipt=text, progress=null())
+        if row is None:
+            # Our commit may have arrived although its answer did not.
+            row = connection.execute(
+                select(effects).where(named(ref), effects.c.receipt == text)
+            ).one_or_none()
+        if row is None:
+            found = connection.execute(select(effects).where(named(ref))).one_or_none()
+            self._lost("ledger.confirm", ref, None if found is None else effect_of(found))
+        return effect_of(row)
 
     def release(self, ref: EffectRef, reason: str) -> Effect:
         """Give our own attempt back as certainly not done; progress is kept for the next one."""
@@ -223,6 +230,46 @@ class Ledger(LedgerReader):
             if row is None:
                 self._explain(connection, "ledger.quarantine", ref, "planned")
         return effect_of(row)
+
+    # Many at once
+
+    def record(
+        self,
+        facts: Mapping[EffectRef, Receipt],
+        *,
+        plans: Iterable[EffectRef] = (),
+        lease_s: float,
+        run: RunRef | None = None,
+    ) -> dict[EffectRef, Effect]:
+        """
+        Write down what is already so, and what is wanted because of it, in one transaction.
+
+        :param facts: receipts of things that have happened, such as a page that was received: confirmed from the
+            start. One that is in the ledger already is left as it is.
+        :param plans: effects that are wanted; as by :meth:`plan`.
+        :return: the facts as the ledger has them.
+        """
+        return bulk.record(self, facts, plans=list(plans), lease_s=lease_s, run=run)
+
+    def begin_all(
+        self, refs: Sequence[EffectRef], *, lease_s: float, run: RunRef | None = None
+    ) -> dict[EffectRef, Effect]:
+        """
+        As :meth:`begin` for each, in one transaction, without raising.
+
+        :return: each as it is now: only those permit acting that are ``begun`` and whose ``owner`` is ours.
+        """
+        return bulk.begin_all(self, refs, lease_s=lease_s, run=run)
+
+    def confirm_all(
+        self, receipts_of: Mapping[EffectRef, Receipt], *, facts: Mapping[EffectRef, Receipt] | None = None
+    ) -> None:
+        """
+        As :meth:`confirm` for each, and as :meth:`record` for the facts, in one transaction.
+
+        :raises ClaimLost: somebody else acted on one of them; none is confirmed.
+        """
+        bulk.confirm_all(self, receipts_of, facts=facts or {})
 
     # A person's decisions
 
@@ -273,7 +320,7 @@ class Ledger(LedgerReader):
         if attempt is not None:
             condition = and_(condition, effects.c.attempts == attempt)
         with transaction(self.engine) as connection:
-            self._expire(connection, named(ref))
+            self.expire_in(connection, named(ref))
             row = self._change(connection, ref, condition, to, by=by, reason=reason, **values)
             if row is None:
                 self._explain(connection, "ledger.settle", ref, "of unknown outcome")
@@ -282,7 +329,7 @@ class Ledger(LedgerReader):
     def expire_claims(self) -> builtins.list[Effect]:
         """Turn every effect whose claim has run out to ``unknown``, and return those."""
         with transaction(self.engine) as connection:
-            return self._expire(connection)
+            return self.expire_in(connection)
 
     # Progress of an attempt
 
@@ -447,11 +494,7 @@ class Ledger(LedgerReader):
         """One compare-and-set of one effect: its row if the condition held, else None and nothing changed."""
         row = {"owner": null(), "claim_expires_at": null(), "field": null(), "reason": null(), **values}
         if lease_s is not None:
-            row |= {
-                "owner": self.owner,
-                "claim_expires_at": _lease_end(lease_s),
-                "attempts": effects.c.attempts + 1,
-            }
+            row |= self._claim(lease_s)
         if isinstance(row["reason"], str):
             row["reason"] = row["reason"][:_MAX_REASON]
         return connection.execute(
@@ -461,7 +504,20 @@ class Ledger(LedgerReader):
             .returning(effects)
         ).one_or_none()
 
-    def _expire(
+    def _claim(self, lease_s: float) -> dict[str, Any]:
+        return {
+            "owner": self.owner,
+            "claim_expires_at": _lease_end(lease_s),
+            "attempts": effects.c.attempts + 1,
+        }
+
+    def claim_values(self, lease_s: float) -> dict[str, Any]:
+        """The columns of an effect that is planned, when it is begun by us."""
+        unset = {"field": null(), "reason": null()}
+        state = {"state": State.BEGUN.value, "changed_by": self.owner, "updated_at": now()}
+        return {**unset, **self._claim(lease_s), **state}
+
+    def expire_in(
         self, connection: Connection, only: ColumnElement[bool] | None = None
     ) -> builtins.list[Effect]:
         """Turn begun effects whose claim has run out to unknown; the owner stays as who tried last."""
@@ -483,9 +539,12 @@ class Ledger(LedgerReader):
         return and_(effects.c.state == State.BEGUN, effects.c.owner == self.owner)
 
     def _still_ours(self, operation: str, ref: EffectRef, row: Row[Any] | None) -> Row[Any]:
-        if row is not None:
-            return row
-        found = self.get(ref)
+        if row is None:
+            self._lost(operation, ref, self.get(ref))
+        return row
+
+    @staticmethod
+    def _lost(operation: str, ref: EffectRef, found: Effect | None) -> NoReturn:
         if found is None:
             raise NotFound(operation, f"{ref} is not in the ledger")
         holder = f", claimed by {found.owner}" if found.owner else ""

@@ -1,0 +1,120 @@
+"""Many effects of one workflow in one transaction: all of them are changed, or none."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy.dialects import postgresql
+
+from interchange.ledger import receipts
+from interchange.ledger.database import transaction
+from interchange.ledger.model import Effect, EffectRef, RunRef, State
+from interchange.ledger.queries import effect_of
+from interchange.ledger.schema import effects, now
+
+if TYPE_CHECKING:
+    from interchange.ledger.store import Ledger
+
+_BATCH = 400
+"""Keys in one statement; SQLite takes 999 parameters in old versions."""
+
+
+def record(
+    ledger: Ledger,
+    facts: Mapping[EffectRef, Mapping[str, Any]],
+    *,
+    plans: Iterable[EffectRef],
+    lease_s: float,
+    run: RunRef | None,
+) -> dict[EffectRef, Effect]:
+    """See :meth:`interchange.ledger.Ledger.record`."""
+    texts = {ref: receipts.encode(receipt) for ref, receipt in facts.items()}
+    with transaction(ledger.engine) as connection:
+        _insert(ledger, connection, [*texts, *plans], run)
+        begun = _begin(ledger, connection, list(texts), lease_s)
+        for ref in begun:
+            ledger.confirm_in(connection, ref, texts[ref])
+        return _read(connection, list(texts))
+
+
+def begin_all(
+    ledger: Ledger, refs: Sequence[EffectRef], *, lease_s: float, run: RunRef | None
+) -> dict[EffectRef, Effect]:
+    """See :meth:`interchange.ledger.Ledger.begin_all`."""
+    with transaction(ledger.engine) as connection:
+        _insert(ledger, connection, refs, run)
+        for condition in _named(refs):
+            ledger.expire_in(connection, condition)
+        begun = _begin(ledger, connection, refs, lease_s)
+        rest = [ref for ref in refs if ref not in begun]
+        return begun | _read(connection, rest)
+
+
+def confirm_all(
+    ledger: Ledger, receipts_of: Mapping[EffectRef, Mapping[str, Any]], *, facts: Mapping[EffectRef, Any]
+) -> None:
+    """See :meth:`interchange.ledger.Ledger.confirm_all`."""
+    texts = {ref: receipts.encode(receipt) for ref, receipt in receipts_of.items()}
+    fact_texts = {ref: receipts.encode(receipt) for ref, receipt in facts.items()}
+    with transaction(ledger.engine) as connection:
+        for ref, text in texts.items():
+            ledger.confirm_in(connection, ref, text)
+        _insert(ledger, connection, list(fact_texts), None)
+        for ref in _begin(ledger, connection, list(fact_texts), 1.0):
+            ledger.confirm_in(connection, ref, fact_texts[ref])
+
+
+def _insert(ledger: Ledger, connection: Connection, refs: Sequence[EffectRef], run: RunRef | None) -> None:
+    there = _read(connection, refs)
+    absent = [ref for ref in dict.fromkeys(refs) if ref not in there]
+    given = {} if run is None else {"dag_id": run.dag_id, "run_id": run.run_id, "request": run.request}
+    common = {"state": State.PLANNED.value, "changed_by": ledger.owner, **given}
+    rows = [{"workflow": ref.workflow, "kind": ref.kind, "key": ref.key, **common} for ref in absent]
+    moments = {"created_at": now(), "updated_at": now()}
+    for part in _parts(rows):
+        values = [row | moments for row in part]
+        if connection.dialect.name == "postgresql":
+            statement = postgresql.insert(effects).values(values)
+            connection.execute(statement.on_conflict_do_nothing(constraint="effects_name"))
+        else:
+            # SQLite runs one writer at a time: what was absent a moment ago in this transaction still is.
+            connection.execute(insert(effects).values(values))
+
+
+def _begin(
+    ledger: Ledger, connection: Connection, refs: Sequence[EffectRef], lease_s: float
+) -> dict[EffectRef, Effect]:
+    found = {}
+    for condition in _named(refs):
+        statement = update(effects).where(and_(condition, effects.c.state == State.PLANNED))
+        for row in connection.execute(statement.values(ledger.claim_values(lease_s)).returning(effects)):
+            effect = effect_of(row)
+            found[effect.ref] = effect
+    return found
+
+
+def _read(connection: Connection, refs: Sequence[EffectRef]) -> dict[EffectRef, Effect]:
+    found = {}
+    for condition in _named(refs):
+        for row in connection.execute(select(effects).where(condition)):
+            effect = effect_of(row)
+            found[effect.ref] = effect
+    return found
+
+
+def _named(refs: Iterable[EffectRef]) -> Iterator[ColumnElement[bool]]:
+    """Conditions that together name all of them."""
+    keys: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for ref in refs:
+        keys[ref.workflow, ref.kind].append(ref.key)
+    for (workflow, kind), named in keys.items():
+        for part in _parts(named):
+            yield and_(effects.c.workflow == workflow, effects.c.kind == kind, effects.c.key.in_(part))
+
+
+def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]
