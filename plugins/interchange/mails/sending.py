@@ -37,6 +37,8 @@ MAIL, CLOSING = "mail", "closing"
 OPERATION = "mail_webhook.post"
 MAYBE = (State.BEGUN, State.UNKNOWN, State.CONFIRMED)
 """States of what happened, or may have."""
+NOT_TAKEN = {"digest": None}
+"""Instead of what was posted: the webhook has refused it, so it counts as never posted."""
 OUTAGE_AFTER = 3
 """So many POSTs in a row without an answer are an outage of the webhook: the run stops."""
 
@@ -250,13 +252,17 @@ class MailRun:
         return None
 
     def _was_not_posted(self, kept: Mapping[str, Any]) -> bool:
-        """Whether another mail of the same POST was not even noted as posted, which comes before it."""
+        """
+        Whether another mail of the same POST was not noted as posted, which comes before it, or is noted as not taken.
+        """
         for key in kept["batch"]:
             other = self._ledger.get(EffectRef(WORKFLOW, MAIL, key))
             if other is None:
                 return True
-            if other.state in (State.UNKNOWN, State.PLANNED) and not self._ledger.has_progress(other.ref):
-                return True
+            if other.state in (State.UNKNOWN, State.PLANNED):
+                theirs = self._ledger.load_progress(other.ref)
+                if not self._ledger.has_progress(other.ref) or theirs == NOT_TAKEN:
+                    return True
         return False
 
     def _repeat(self, effect: Effect, progress: Mapping[str, Any]) -> None:
@@ -265,7 +271,9 @@ class MailRun:
         kept: list[Mapping[str, Any]] = []
         for ref in (EffectRef(WORKFLOW, MAIL, key) for key in progress["batch"]):
             member, theirs = self._ledger.get(ref), self._ledger.load_progress(ref)
-            if member is not None and member.state is State.UNKNOWN and theirs:
+            if member is None or member.state is not State.UNKNOWN or not theirs:
+                continue
+            if theirs.get("key") == progress["key"]:
                 claims.append(member)
                 kept.append(theirs)
         body = payload(entry["content"] for entry in kept)
@@ -436,7 +444,7 @@ class MailRun:
         if len(claimed) > 1:
             for entry in claimed:
                 # Nothing of it was taken: a process that ends from here on leaves them as never posted.
-                self._ledger.save_progress(entry.ref, {"digest": None})
+                self._ledger.save_progress(entry.ref, NOT_TAKEN)
             middle = len(claimed) // 2
             first, second = claimed[:middle], claimed[middle:]
             try:
