@@ -293,6 +293,8 @@ class MailRun:
             # Whoever knows the key gives the first attempt's answer again: it was this refusal, unless that attempt is
             # still being worked on.
             working = exc.status == HTTPStatus.CONFLICT
+            for member in () if working else claims:
+                self._ledger.save_progress(member.ref, NOT_TAKEN)
             for member in claims:
                 if working:
                     self._ledger.mark_unknown(member.ref, "the webhook is still busy with it")
