@@ -21,6 +21,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, ClassVar
 
+import httpx
+
 from include.sandbox.connections import S3_KEY
 from include.sandbox.core import Sandbox, Vendor
 from include.sandbox.emulators import HOST, S3, AzureBlob, Emulator, Gcs
@@ -49,7 +51,11 @@ class Store(Vendor):
         super().__init__(sandbox)
 
     def clear(self) -> None:
-        """Without a start, there is nothing to forget."""
+        if self._emulator is not None:
+            self.wipe(self._emulator)
+
+    def wipe(self, emulator: Emulator) -> None:
+        """Leave nothing but the buckets. One that cannot forget is started anew, when it is needed."""
         self.close()
 
     def close(self) -> None:
@@ -162,6 +168,11 @@ class S3Store(Store):
     name = "s3"
     emulator_class = S3
 
+    def wipe(self, emulator: Emulator) -> None:
+        httpx.post(f"{emulator.url}/moto-api/reset", trust_env=False).raise_for_status()
+        for bucket in self.buckets:
+            emulator.create_bucket(bucket)
+
     def failure(self, request: Request, status: int) -> Response:
         codes = {503: "SlowDown", 403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed"}
         return _s3_error(status, codes.get(status, "InternalError"))
@@ -239,7 +250,13 @@ class GcsStore(Store):
 
     def clear(self) -> None:
         super().clear()
-        self._only_new: dict[str, str] = {}
+        self._sums: dict[str, str] = {}
+        """Announced checksums of uploads that have begun, by upload id."""
+
+    def wipe(self, emulator: Emulator) -> None:
+        httpx.get(f"{emulator.url}/wipe", trust_env=False).raise_for_status()
+        for bucket in self.buckets:
+            emulator.create_bucket(bucket)
 
     def failure(self, request: Request, status: int) -> Response:
         return _google_error(status, "injected")
@@ -278,11 +295,11 @@ class GcsStore(Store):
         if request.arg("uploadType") == "resumable" and upload is None:
             location = next((value for name, value in answer.headers if name.lower() == "location"), "")
             query = urllib.parse.parse_qs(urllib.parse.urlsplit(location).query)
-            self._only_new[query.get("upload_id", [""])[0]] = str(begun.get("crc32c", ""))
+            self._sums[query.get("upload_id", [""])[0]] = str(begun.get("crc32c", ""))
         if answer.status != 200 or not isinstance(answer.body, Iterator):
             return answer
         text = b"".join(answer.body)
-        wanted = begun.get("crc32c") or self._only_new.pop(upload or "", "") or _hash_header(request)
+        wanted = begun.get("crc32c") or self._sums.pop(upload or "", "") or _hash_header(request)
         stored = json.loads(text) if text.startswith(b"{") else {}
         if wanted and stored.get("crc32c", wanted) != wanted:
             self._remove(stored)
