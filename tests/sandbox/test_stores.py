@@ -16,7 +16,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 from google.api_core.exceptions import BadRequest, PreconditionFailed
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage as gcs  # type: ignore[attr-defined]  # a namespace package
+from google.cloud import storage as gcs
 
 from include.sandbox.connections import S3_KEY
 from include.sandbox.core import Sandbox

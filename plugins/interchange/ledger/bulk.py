@@ -26,14 +26,14 @@ def record(
     ledger: Ledger,
     facts: Mapping[EffectRef, Mapping[str, Any]],
     *,
-    plans: Iterable[EffectRef],
+    plans: Mapping[EffectRef, str | None],
     lease_s: float,
     run: RunRef | None,
 ) -> dict[EffectRef, Effect]:
     """See :meth:`interchange.ledger.Ledger.record`."""
     texts = {ref: receipts.encode(receipt) for ref, receipt in facts.items()}
     with transaction(ledger.engine) as connection:
-        _insert(ledger, connection, [*texts, *plans], run)
+        _insert(ledger, connection, dict.fromkeys(texts) | dict(plans), run)
         begun = _begin(ledger, connection, list(texts), lease_s)
         for ref in begun:
             ledger.confirm_in(connection, ref, texts[ref])
@@ -45,7 +45,7 @@ def begin_all(
 ) -> dict[EffectRef, Effect]:
     """See :meth:`interchange.ledger.Ledger.begin_all`."""
     with transaction(ledger.engine) as connection:
-        _insert(ledger, connection, refs, run)
+        _insert(ledger, connection, dict.fromkeys(refs), run)
         for condition in _named(refs):
             ledger.expire_in(connection, condition)
         begun = _begin(ledger, connection, refs, lease_s)
@@ -62,17 +62,23 @@ def confirm_all(
     with transaction(ledger.engine) as connection:
         for ref, text in texts.items():
             ledger.confirm_in(connection, ref, text)
-        _insert(ledger, connection, list(fact_texts), None)
+        _insert(ledger, connection, dict.fromkeys(fact_texts), None)
         for ref in _begin(ledger, connection, list(fact_texts), 1.0):
             ledger.confirm_in(connection, ref, fact_texts[ref])
 
 
-def _insert(ledger: Ledger, connection: Connection, refs: Sequence[EffectRef], run: RunRef | None) -> None:
-    there = _read(connection, refs)
-    absent = [ref for ref in dict.fromkeys(refs) if ref not in there]
+def _insert(
+    ledger: Ledger, connection: Connection, digests: Mapping[EffectRef, str | None], run: RunRef | None
+) -> None:
+    """Plan what is not there yet."""
+    there = _read(connection, list(digests))
+    absent = [ref for ref in digests if ref not in there]
     given = {} if run is None else {"dag_id": run.dag_id, "run_id": run.run_id, "request": run.request}
     common = {"state": State.PLANNED.value, "changed_by": ledger.owner, **given}
-    rows = [{"workflow": ref.workflow, "kind": ref.kind, "key": ref.key, **common} for ref in absent]
+    rows = [
+        {"workflow": ref.workflow, "kind": ref.kind, "key": ref.key, "digest": digests[ref], **common}
+        for ref in absent
+    ]
     moments = {"created_at": now(), "updated_at": now()}
     for part in _parts(rows):
         values = [row | moments for row in part]

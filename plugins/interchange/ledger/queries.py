@@ -35,6 +35,7 @@ class LedgerReader:
         state: State | None = None,
         key_prefix: str | None = None,
         since: datetime | None = None,
+        created_before: datetime | None = None,
         limit: int | None = None,
         newest_first: bool = True,
     ) -> builtins.list[Effect]:
@@ -42,6 +43,7 @@ class LedgerReader:
         Return effects that match all that is given, ordered by their last change.
 
         :param since: changed at this time or later.
+        :param created_before: planned before this time.
         :param limit: at most so many; None for all.
         """
         query = select(effects).limit(limit)
@@ -57,19 +59,29 @@ class LedgerReader:
             query = query.where(func.substr(effects.c.key, 1, len(key_prefix)) == key_prefix)
         if since is not None:
             query = query.where(effects.c.updated_at >= since)
+        if created_before is not None:
+            query = query.where(effects.c.created_at < created_before)
         order = (effects.c.updated_at, effects.c.id)
         query = query.order_by(*((column.desc() for column in order) if newest_first else order))
         with transaction(self.engine, write=False) as connection:
             return [effect_of(row) for row in connection.execute(query)]
 
     def keys(
-        self, *, workflow: str, kind: str, states: Collection[State], first: str, last: str | None = None
+        self,
+        *,
+        workflow: str,
+        kind: str,
+        states: Collection[State],
+        first: str,
+        last: str | None = None,
+        greatest: int | None = None,
     ) -> frozenset[str]:
         """
         Return the keys of all effects of a kind in some states: much cheaper than :meth:`list`.
 
         :param first: keys from here on, compared as text, byte by byte.
         :param last: keys before it; None: to the end.
+        :param greatest: only so many, the last ones in the order of the text.
         """
         key = collate(effects.c.key, "C") if self.engine.dialect.name == "postgresql" else effects.c.key
         query = select(effects.c.key).where(
@@ -80,6 +92,8 @@ class LedgerReader:
         )
         if last is not None:
             query = query.where(key < last)
+        if greatest is not None:
+            query = query.order_by(key.desc()).limit(greatest)
         with transaction(self.engine, write=False) as connection:
             return frozenset(connection.execute(query).scalars())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NoReturn
@@ -237,7 +237,7 @@ class Ledger(LedgerReader):
         self,
         facts: Mapping[EffectRef, Receipt],
         *,
-        plans: Iterable[EffectRef] = (),
+        plans: Mapping[EffectRef, str | None] | None = None,
         lease_s: float,
         run: RunRef | None = None,
     ) -> dict[EffectRef, Effect]:
@@ -246,10 +246,10 @@ class Ledger(LedgerReader):
 
         :param facts: receipts of things that have happened, such as a page that was received: confirmed from the
             start. One that is in the ledger already is left as it is.
-        :param plans: effects that are wanted; as by :meth:`plan`.
+        :param plans: effects that are wanted, each with its digest. One that is there already is left as it is.
         :return: the facts as the ledger has them.
         """
-        return bulk.record(self, facts, plans=list(plans), lease_s=lease_s, run=run)
+        return bulk.record(self, facts, plans=plans or {}, lease_s=lease_s, run=run)
 
     def begin_all(
         self, refs: Sequence[EffectRef], *, lease_s: float, run: RunRef | None = None

@@ -23,24 +23,24 @@ REFS = [ref(number) for number in range(1000)]
 
 def test_facts_are_confirmed_and_plans_planned(ledger: Ledger) -> None:
     pages = {ref(1, "page"): {"tasks": 2}, ref(2, "page"): {"tasks": 3}}
-    found = ledger.record(pages, plans=REFS[:3], lease_s=LEASE_S, run=RUN)
+    found = ledger.record(pages, plans=dict.fromkeys(REFS[:3], "digest"), lease_s=LEASE_S, run=RUN)
 
     assert {name: effect.receipt for name, effect in found.items()} == pages
     assert [effect.state for effect in found.values()] == [State.CONFIRMED] * 2
     planned = ledger.list(kind="file", state=State.PLANNED)
     assert {effect.ref for effect in planned} == set(REFS[:3])
-    assert {effect.run_id for effect in planned} == {"run"}
+    assert {(effect.run_id, effect.digest) for effect in planned} == {("run", "digest")}
     assert [event.to_state for event in ledger.events(ref(1, "page"))] == ["planned", "begun", "confirmed"]
 
 
 def test_a_fact_that_is_there_stays_as_it_is(ledger: Ledger, other: Ledger) -> None:
     ledger.record({ref(1, "page"): {"by": "ann"}}, lease_s=LEASE_S)
     found = other.record(
-        {ref(1, "page"): {"by": "bob"}, ref(2, "page"): {"by": "bob"}}, plans=[ref(1)], lease_s=LEASE_S
+        {ref(1, "page"): {"by": "bob"}, ref(2, "page"): {"by": "bob"}}, plans={ref(1): None}, lease_s=LEASE_S
     )
     assert [found[ref(number, "page")].receipt for number in (1, 2)] == [{"by": "ann"}, {"by": "bob"}]
     ledger.begin(ref(1), lease_s=LEASE_S)
-    other.record({}, plans=[ref(1)], lease_s=LEASE_S)
+    other.record({}, plans={ref(1): None}, lease_s=LEASE_S)
     effect = ledger.get(ref(1))
     assert effect is not None
     assert effect.state is State.BEGUN
@@ -48,7 +48,9 @@ def test_a_fact_that_is_there_stays_as_it_is(ledger: Ledger, other: Ledger) -> N
 
 def test_nothing_is_recorded_of_what_cannot_be_recorded_whole(ledger: Ledger) -> None:
     with pytest.raises(TypeError):
-        ledger.record({ref(1, "page"): {}, ref(2, "page"): {"x": object()}}, plans=REFS, lease_s=LEASE_S)
+        ledger.record(
+            {ref(1, "page"): {}, ref(2, "page"): {"x": object()}}, plans=dict.fromkeys(REFS), lease_s=LEASE_S
+        )
     assert ledger.list() == []
 
 
