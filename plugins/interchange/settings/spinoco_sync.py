@@ -227,6 +227,12 @@ class Sync(SettingsModel):
     hashtags: HashTags = Field(default_factory=lambda: HashTags.model_validate({}))
     storage: Storage = Field(description="Where files are stored.")
     parallel: int = Field(8, ge=1, le=64, description="Files that are moved at once.")
+    page_size: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Tasks that are asked for at once; Spinoco's own client asks for 10. Fewer may come.",
+    )
     keep_days_before_delete: int = Field(
         0, ge=0, le=3650, description="Days between storing a file and deleting it at Spinoco."
     )
@@ -293,6 +299,11 @@ class Settings(SettingsModel):
 
     syncs: list[Sync] = Field(
         min_length=1, max_length=MOST_SYNCS, description="One entry for each synchronisation."
+    )
+    alert_conn_id: ConnectionId | None = Field(
+        None,
+        description="Airflow connection of type `http`: a chat's webhook that is told, once a day, that Spinoco does "
+        "not let us in. null: nobody is told.",
     )
 
     @model_validator(mode="after")

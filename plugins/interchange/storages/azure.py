@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from interchange.errors import BadRecord, NotFound, RateLimited, Refused, SettingsError, Unavailable
@@ -79,6 +79,10 @@ class AzureContainer(Storage):
                 found = self.look(path)
                 if found is None or (found.key, found.sha256) != (key, file.sha256):
                     raise Occupied(OPERATION, "another blob has this name already") from None
+        file.path.unlink(missing_ok=True)
+
+    def settled(self, keys: Iterable[str]) -> None:
+        """Whose an object is stands beside it, for ever."""
 
     def look(self, path: str) -> Stored | None:
         return _stored(self._facts(path))

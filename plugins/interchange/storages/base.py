@@ -103,6 +103,10 @@ class Storage(ABC):
             / hashlib.sha256(f"{self.place}\n{self.name}".encode()).hexdigest()[:16]
         )
 
+    def spool_path(self, key: str) -> Path:
+        """Where the file of a key is brought to, before it is stored."""
+        return self.spool_folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.part"
+
     def address(self, path: str) -> str:
         """A file's full name, for people."""
         return f"{self.place}/{path}"
@@ -112,6 +116,8 @@ class Storage(ABC):
         """
         Write a file that is not there yet. What an earlier attempt of the same ``key`` has written is left.
 
+        The spooled file is used up, unless an error is raised.
+
         :param key: names the file for ever, see :func:`~interchange.core.spinoco_files.file_key`.
         :raises Occupied: something else is there.
         """
@@ -119,6 +125,15 @@ class Storage(ABC):
     @abstractmethod
     def look(self, path: str) -> Stored | None:
         """What is there; None: nothing."""
+
+    def found(self, path: str, key: str) -> Stored | None:
+        """What an attempt before this one has stored under a key; None: nothing, or somebody else's file."""
+        there = self.look(path)
+        return there if there is not None and there.key == key else None
+
+    @abstractmethod
+    def settled(self, keys: Iterable[str]) -> None:
+        """The ledger knows of these files now: what :meth:`found` needs for them may go."""
 
     @abstractmethod
     def prove(self, path: str, content: Content) -> str | None:
@@ -136,8 +151,12 @@ class Storage(ABC):
     def paths(self) -> Iterator[str]:
         """Everything there, manifests left out."""
 
-    def sweep(self) -> None:
-        """Remove what killed processes of this synchronisation have left unfinished. Nobody may be at work."""
+    def sweep(self, *, all_settled: bool = False) -> None:
+        """
+        Remove what killed processes of this synchronisation have left unfinished. Nobody may be at work.
+
+        :param all_settled: as by :meth:`settled`, of every file there is.
+        """
         shutil.rmtree(self.spool_folder, ignore_errors=True)
 
     @abstractmethod
@@ -155,7 +174,9 @@ def spool(chunks: Iterable[bytes], path: Path, checker: Checker, storage: Storag
     others: dict[str, Digest] = {name: make() for name, make in storage.digests.items()}
     size = 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
+    # Never written over: it may be a second name of a file that is stored.
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
         for chunk in chunks:
             checker.feed(chunk)
             sha256.update(chunk)

@@ -1,11 +1,16 @@
-"""A folder of a disk: written beside its place, synced, then linked to its name, which never replaces anything."""
+"""
+A folder of a disk: written beside its place, synced, then linked to its name, which never replaces anything.
+
+The unfinished file stays, as a second name of the same file, until the ledger knows: it says whose the file is, which a
+disk does not note.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from interchange.errors import NotFound, SettingsError, Unavailable
@@ -55,10 +60,36 @@ class LocalDisk(Storage):
             try:
                 _link(file.path, target)
             except FileExistsError:
-                # An earlier attempt may have got this far.
+                # An earlier attempt may have got this far, and the same bytes are the same file.
                 if self.prove(path, file) is not None:
                     raise Occupied(OPERATION, "another file has this name already") from None
+                file.path.unlink()
             _sync(target.parent)
+
+    def found(self, path: str, key: str) -> Stored | None:
+        with _translated():
+            try:
+                ours = Path(self.spool_path(key)).samefile(self._root / path)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return self.look(path) if ours else None
+
+    def settled(self, keys: Iterable[str]) -> None:
+        with _translated():
+            for key in keys:
+                self.spool_path(key).unlink(missing_ok=True)
+
+    def sweep(self, *, all_settled: bool = False) -> None:
+        with _translated():
+            for path in self.spool_folder.glob("*"):
+                if all_settled or path.stat().st_nlink == 1:
+                    path.unlink(missing_ok=True)
+            if all_settled:
+                self._remove_empty(self.spool_folder)
+
+    def _remove_empty(self, folder: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            folder.rmdir()
 
     def _make_folder(self, folder: Path) -> None:
         """A folder that outlives a power cut, with all above it."""
@@ -121,7 +152,6 @@ def _link(source: Path, target: Path) -> None:
             f"the disk of {target.parent} knows no hard links, without which a file cannot be written once and for "
             "all: use another disk"
         ) from None
-    source.unlink()
 
 
 def _sync(folder: Path) -> None:

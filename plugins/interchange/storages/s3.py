@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from interchange.errors import BadRecord, NotFound, RateLimited, Refused, SettingsError, Unavailable
@@ -71,6 +71,10 @@ class S3Bucket(Storage):
                 found = self.look(path)
                 if found is None or (found.key, found.sha256) != (key, file.sha256):
                     raise Occupied(OPERATION, "another object has this name already") from None
+        file.path.unlink(missing_ok=True)
+
+    def settled(self, keys: Iterable[str]) -> None:
+        """Whose an object is stands beside it, for ever."""
 
     def look(self, path: str) -> Stored | None:
         with self._translated():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -227,8 +228,37 @@ def test_unfinished_files_are_swept(place: Place) -> None:
     spooled(storage, b"left by a killed process")
     assert list(storage.spool_folder.iterdir())
     storage.sweep()
-    assert not storage.spool_folder.exists()
+    assert not list(storage.spool_folder.glob("*"))
     storage.sweep()
+
+
+def test_a_stored_file_is_known_as_ours_until_the_ledger_knows_it(place: Place) -> None:
+    """A killed process's file is neither fetched again nor taken for somebody else's."""
+    storage = place.open()
+    assert storage.found(NAME, "task/1") is None
+    file = spool([b"content"], storage.spool_path("task/1"), NotEmpty(), storage)
+    storage.store(file, NAME, key="task/1")
+    storage.sweep()
+
+    found = place.open().found(NAME, "task/1")
+    assert found is not None
+    assert found.size == 7
+    assert storage.found(NAME, "task/2") is None
+
+    storage.settled(["task/1"])
+    storage.sweep(all_settled=True)
+    assert place.holds() == {NAME: b"content"}
+    if place.kind == "local":
+        assert [path.name for path in (place.folder / "data" / MANIFESTS).rglob("*") if path.is_file()] == []
+
+
+def test_fetching_again_never_harms_what_is_stored(place: Place) -> None:
+    storage = place.open()
+    for content in (b"content", b"another"):
+        file = spool([content], storage.spool_path("task/1"), NotEmpty(), storage)
+        with contextlib.suppress(Occupied):
+            storage.store(file, NAME, key="task/1")
+    assert place.holds() == {NAME: b"content"}
 
 
 def test_a_manifest_is_no_data(place: Place) -> None:

@@ -1,0 +1,272 @@
+"""Fetching files, several at once, and storing each: what becomes of every one of them."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from interchange.core.spinoco_files import NotEmpty, checker_of, comes_late
+from interchange.errors import BadRecord, NotFound, RateLimited, Refused, Unavailable
+from interchange.hooks.spinoco import SpinocoHook
+from interchange.storages import Content, Occupied, Spooled, Storage, spool
+from interchange.sync.pages import Source
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""Of a transfer that breaks off, before the rest goes on without it."""
+PAUSE_S = 1.0
+OF_STORAGE = "storage."
+_LET_IN = (401, 403)
+DATA_TYPES = {
+    ".ogg": "Recordings",
+    ".trans.json": "Transcriptions",
+    ".history.json": "ChatHistory",
+    ".meta.json": "Metadata",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """
+    One file to be moved.
+
+    :param path: where it is stored.
+    :param marked: where, if somebody else's file turns out to be at ``path``.
+    :param begun_before: an earlier attempt may have stored it.
+    """
+
+    source: Source
+    path: str
+    begun_before: bool = False
+
+
+class Fate(StrEnum):
+    """What became of one file."""
+
+    STORED = "stored"
+    BAD = "bad"
+    """It is not sound, or cannot be fetched."""
+    GONE = "gone"
+    """It is not there."""
+    LATE = "late"
+    """It is not there, and may still come."""
+    AWAY = "away"
+    """Spinoco does not give it now."""
+    OCCUPIED = "occupied"
+    """Somebody else's file has its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """
+    :param receipt: of a file that is stored; :param reason: of one that is not.
+    """
+
+    item: Item
+    fate: Fate
+    receipt: dict[str, Any] | None = None
+    reason: str = ""
+
+
+class Movers:
+    """
+    A pool of threads, each with a hook and a storage of its own.
+
+    Memory: a chunk of a mebibyte and its buffers for each; disk: one file for each.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: Callable[[], SpinocoHook],
+        storage: Callable[[], Storage],
+        parallel: int,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._make_hook = hook
+        self._make_storage = storage
+        self._pause = pause
+        self._own = threading.local()
+        self._opened: list[SpinocoHook | Storage] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="spinoco")
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        for opened in self._opened:
+            opened.close()
+
+    @property
+    def hook(self) -> SpinocoHook:
+        mine: SpinocoHook = self._mine("hook", self._make_hook)
+        return mine
+
+    @property
+    def storage(self) -> Storage:
+        mine: Storage = self._mine("storage", self._make_storage)
+        return mine
+
+    def _mine(self, name: str, make: Callable[[], Any]) -> Any:
+        made = getattr(self._own, name, None)
+        if made is None:
+            # Airflow's connections are read one at a time.
+            with self._lock:
+                made = make()
+                self._opened.append(made)
+            setattr(self._own, name, made)
+        return made
+
+    def each(self, do: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+        """
+        Do something with each item, several at once; results as they come.
+
+        The first error ends it: what has begun is waited for, nothing else is begun.
+        """
+        self._stop.clear()
+        futures = [self._pool.submit(self._unless_stopped, do, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                if (result := future.result()) is not None:
+                    yield result
+        except BaseException:
+            self._stop.set()
+            for future in futures:
+                future.cancel()
+            for future in futures:
+                with suppress(BaseException):
+                    future.result()
+            raise
+
+    def _unless_stopped(self, do: Callable[[Any], Any], item: Any) -> Any:
+        return None if self._stop.is_set() else do(item)
+
+    def move(self, items: Sequence[Item]) -> Iterator[Moved]:
+        """
+        Fetch and store files.
+
+        :raises Refused: Spinoco or the storage does not let us in. :raises Unavailable: the storage is not well.
+        """
+        return self.each(self._move, items)
+
+    def _move(self, item: Item) -> Moved:
+        if item.begun_before and (receipt := self._found(item)) is not None:
+            return Moved(item=item, fate=Fate.STORED, receipt=receipt)
+        try:
+            file = self._fetch(item)
+            try:
+                self._patiently(lambda: self.storage.store(file, item.path, key=item.source.key))
+            except BaseException:
+                file.path.unlink(missing_ok=True)
+                raise
+        except RateLimited:
+            raise
+        except Occupied as exc:
+            return Moved(item=item, fate=Fate.OCCUPIED, reason=exc.detail)
+        except BadRecord as exc:
+            return Moved(item=item, fate=Fate.BAD, reason=exc.reason)
+        except NotFound as exc:
+            if exc.operation.startswith(OF_STORAGE):
+                raise
+            fate = Fate.LATE if comes_late(item.source.name) else Fate.GONE
+            return Moved(item=item, fate=fate, reason="is not there")
+        except Refused as exc:
+            if exc.operation.startswith(OF_STORAGE) or exc.status in _LET_IN or exc.status is None:
+                raise
+            return Moved(item=item, fate=Fate.BAD, reason=f"is refused (HTTP {exc.status})")
+        except Unavailable as exc:
+            if exc.operation.startswith(OF_STORAGE):
+                raise
+            return Moved(item=item, fate=Fate.AWAY, reason=exc.detail)
+        return Moved(item=item, fate=Fate.STORED, receipt=receipt_of(item, file, self.storage))
+
+    def _fetch(self, item: Item) -> Spooled:
+        spooled = self.storage.spool_path(item.source.key)
+
+        def fetch() -> Spooled:
+            with self.hook.file(item.source.path) as download:
+                return spool(download.chunks(), spooled, checker_of(item.source.name), self.storage)
+
+        try:
+            fetched: Spooled = self._patiently(fetch)
+            return fetched
+        except BaseException:
+            spooled.unlink(missing_ok=True)
+            raise
+
+    def _patiently(self, do: Callable[[], Any]) -> Any:
+        """A transfer that breaks off is begun anew, a few times."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return do()
+            except RateLimited:
+                raise
+            except Unavailable:
+                if attempt == ATTEMPTS:
+                    raise
+                self._pause(PAUSE_S * attempt)
+        raise AssertionError("the loop ends by itself")
+
+    def _found(self, item: Item) -> dict[str, Any] | None:
+        """
+        The receipt of what an attempt before this one has stored; None: nothing of ours is there.
+
+        It was stored whole. Where the storage notes no checksum, the file is read.
+        """
+        storage: Storage = self.storage
+        found = self._patiently(lambda: storage.found(item.path, item.source.key))
+        if found is None:
+            return None
+        if found.sha256 is not None:
+            content = Content(size=found.size, sha256=found.sha256, digests={})
+            return receipt_of(item, content, storage)
+        digest, size = sha256(), 0
+        for chunk in storage.read(item.path):
+            digest.update(chunk)
+            size += len(chunk)
+        return receipt_of(item, Content(size=size, sha256=digest.hexdigest(), digests={}), storage)
+
+
+def receipt_of(item: Item, content: Content, storage: Storage) -> dict[str, Any]:
+    """What the ledger keeps of a stored file, and the manifest beside the data."""
+    return {
+        "task": item.source.task_id,
+        "type": data_type(item.source.name),
+        "source": item.source.path,
+        "place": storage.place,
+        "path": item.path,
+        "size": content.size,
+        "sha256": content.sha256,
+        "digests": {name: base64.b64encode(value).decode() for name, value in content.digests.items()},
+        "stored_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+
+
+def content_of(receipt: dict[str, Any]) -> Content:
+    """What a receipt says a file is."""
+    digests = {name: base64.b64decode(text) for name, text in receipt.get("digests", {}).items()}
+    return Content(size=receipt["size"], sha256=receipt["sha256"], digests=digests)
+
+
+def data_type(name: str) -> str:
+    """What a file is, by the suffix of the server's name for it."""
+    lower = name.lower()
+    return next((kind for suffix, kind in DATA_TYPES.items() if lower.endswith(suffix)), "other")
+
+
+def store_text(storage: Storage, text: str, path: str, *, key: str) -> None:
+    """A small file of our own, such as a manifest."""
+    file = spool([text.encode()], storage.spool_path(key), NotEmpty(), storage)
+    storage.store(file, path, key=key)
+    storage.settled([key])
