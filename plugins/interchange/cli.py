@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 OK, FOUND_WRONG, USAGE, REFUSED, NOT_NOW = range(5)
 
-GROUPS: tuple[str, ...] = ("interchange.ledger.commands", "interchange.doctor")
+GROUPS: tuple[str, ...] = ("interchange.ledger.commands", "interchange.doctor", "interchange.sync.commands")
 """Modules that add commands, in the order ``--help`` shows them."""
 
 

@@ -42,6 +42,7 @@ Verifier = Callable[[Effect], VerifyResult]
 
 VERIFIERS: MutableMapping[tuple[str, str], str] = {
     ("qualtrics_to_onedrive", "delivery"): "interchange.delivery.verify:verify_delivery",
+    ("spinoco_sync", "file"): "interchange.sync.verifying:verify_file",
 }
 """``(workflow, kind)`` → ``"module:function"``, a :data:`Verifier` that only reads the other side."""
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from interchange.core.safe_names import distinct, safe_path
-from interchange.core.spinoco_files import Original, plan_deletions
+from interchange.core.spinoco_files import Deletions, Original, plan_deletions
 from interchange.errors import BadRecord, Busy, Refused, Unavailable
 from interchange.hooks.spinoco import SpinocoHook, SyncPage
 from interchange.ledger import Effect, EffectRef, Ledger, RunRef, State
@@ -354,6 +354,35 @@ class SyncRun:
 
     # Originals
 
+    def preview(self) -> dict[str, Any]:
+        """
+        What a run would go on with, without asking for a page: that may count as having received it.
+
+        :return: numbers of open pages, of files that wait, and of originals by what would become of them.
+        """
+        planned = self._plan_deletions(beyond_limit=False)
+        waiting = self._ledger.list(workflow=WORKFLOW, kind=FILE, state=State.PLANNED)
+        return {
+            "spinoco": self._hook.probe(),
+            "storage": self._storage.place,
+            "open_pages": len(self._book.open()),
+            "files_waiting": sum((effect.digest or "").startswith(f"{self._key}/") for effect in waiting),
+            "to_delete": len(planned.go),
+            "beyond_max_deletions": len(planned.wait) + len(self._beyond()),
+            "too_young": len(planned.young),
+            "held": len(planned.held),
+            "without_copy": len(planned.unproved),
+        }
+
+    def _plan_deletions(self, *, beyond_limit: bool) -> Deletions:
+        return plan_deletions(
+            self._originals() if self._sync.delete else (),
+            now=datetime.now(UTC),
+            keep_days=self._sync.keep_days_before_delete,
+            hold=self._sync.hold,
+            limit=1 << 60 if beyond_limit else self._sync.max_deletions,
+        )
+
     def delete_originals(self, *, beyond_limit: bool = False) -> None:
         """
         Delete at Spinoco what the settings permit, each after its stored copy was proved.
@@ -365,13 +394,7 @@ class SyncRun:
             return
         if beyond_limit:
             self._agree()
-        planned = plan_deletions(
-            self._originals(),
-            now=datetime.now(UTC),
-            keep_days=self._sync.keep_days_before_delete,
-            hold=self._sync.hold,
-            limit=1 << 60 if beyond_limit else self._sync.max_deletions,
-        )
+        planned = self._plan_deletions(beyond_limit=beyond_limit)
         for key in planned.wait:
             self._ledger.quarantine(
                 EffectRef(WORKFLOW, DELETION, key),
@@ -412,7 +435,7 @@ class SyncRun:
                     task_id=effect.ref.key.split("/")[1],
                     stored_at=datetime.fromisoformat(receipt["stored_at"]) if receipt else None,
                     # Of this very place; it is read again before it counts.
-                    proved=receipt is not None and receipt["place"] == self._storage.place,
+                    proved=receipt is not None and receipt["storage"] == self._storage.place,
                 )
             )
         return found
