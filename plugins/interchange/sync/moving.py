@@ -27,6 +27,7 @@ ATTEMPTS = 3
 """Of a transfer that breaks off, before the rest goes on without it."""
 PAUSE_S = 1.0
 OF_STORAGE = "storage."
+NOT_YET = "is not there yet"
 _LET_IN = (401, 403)
 DATA_TYPES = {
     ".ogg": "Recordings",
@@ -150,7 +151,13 @@ class Movers:
             raise
 
     def _unless_stopped(self, do: Callable[[Any], Any], item: Any) -> Any:
-        return None if self._stop.is_set() else do(item)
+        if self._stop.is_set():
+            return None
+        try:
+            return do(item)
+        except BaseException:
+            self._stop.set()
+            raise
 
     def move(self, items: Sequence[Item]) -> Iterator[Moved]:
         """
@@ -180,7 +187,7 @@ class Movers:
             if exc.operation.startswith(OF_STORAGE):
                 raise
             fate = Fate.LATE if comes_late(item.source.name) else Fate.GONE
-            return Moved(item=item, fate=fate, reason="is not there")
+            return Moved(item=item, fate=fate, reason=NOT_YET if fate is Fate.LATE else "is not there")
         except Refused as exc:
             if exc.operation.startswith(OF_STORAGE) or exc.status in _LET_IN or exc.status is None:
                 raise

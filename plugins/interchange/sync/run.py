@@ -19,7 +19,7 @@ from interchange.ledger import Effect, EffectRef, Ledger, RunRef, State
 from interchange.settings.spinoco_sync import Sync
 from interchange.storages import Storage, open_storage
 from interchange.storages.base import MANIFESTS
-from interchange.sync.moving import Fate, Item, Moved, Movers, content_of, store_text
+from interchange.sync.moving import NOT_YET, Fate, Item, Moved, Movers, content_of, store_text
 from interchange.sync.pages import (
     DELETION,
     FILE,
@@ -38,6 +38,8 @@ AWAY_FOR = timedelta(days=1)
 """A file that Spinoco does not give for so long, while it gives others, is set aside."""
 LATE_AGAIN = 0.5
 """A late file is looked for again when it has waited for half as long again."""
+LATE_OFTEN = timedelta(hours=1)
+"""For so long every run looks for it."""
 UNKNOWN_CURSOR = (400, 404, 410, 422)
 BEYOND = "max_deletions"
 """The field that says why a deletion waits for a person."""
@@ -48,7 +50,7 @@ class Summary:
     """
     What a run did.
 
-    :param pages: received or finished.
+    :param pages: received, or left by earlier runs.
     :param stored: files, and :param bytes: theirs.
     :param known: files of these pages that were stored before.
     :param waiting: files that are not there or not sound, to be tried again by later runs.
@@ -80,6 +82,7 @@ class SyncRun:
 
     :param still_ours: raises when that claim is lost.
     :param hook: makes a hook; :param storage: opens the storage: each thread gets its own.
+    :param pause: how to wait before a transfer is begun anew, in seconds. :param clock: what time it is.
     """
 
     def __init__(
@@ -93,7 +96,9 @@ class SyncRun:
         storage: Callable[[], Storage] | None = None,
         still_ours: Callable[[], None] = lambda: None,
         pause: Callable[[float], None] | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._clock = clock
         self._sync = sync
         self._ledger = ledger
         self._run = run
@@ -134,8 +139,10 @@ class SyncRun:
         for page in opened:
             self._finish(page)
         last = opened[-1] if opened else None
-        while max_pages is None or self.summary.pages < max_pages:
+        asked = 0
+        while max_pages is None or asked < max_pages:
             self._still_ours()
+            asked += 1
             received = self._receive(last)
             following = self._book.record(received) if received is not None and received.tasks else None
             for page in opened if last is None else [*opened, last]:
@@ -154,7 +161,7 @@ class SyncRun:
         current = self._ledger.get(effect.ref)
         if current is None or current.state is not State.BEGUN or current.claim_expires_at is None:
             return
-        rest = (current.claim_expires_at - datetime.now(UTC)).total_seconds()
+        rest = (current.claim_expires_at - self._clock()).total_seconds()
         raise Busy(
             "spinoco.sync",
             "a process that has ended still claims files of this synchronisation",
@@ -189,7 +196,7 @@ class SyncRun:
 
     def _retry(self) -> None:
         """Files that were not there or not sound, and those a person has put back."""
-        now = datetime.now(UTC)
+        now = self._clock()
         due: dict[str, list[Effect]] = defaultdict(list)
         for effect in self._ledger.list(workflow=WORKFLOW, kind=FILE, state=State.PLANNED):
             if (effect.digest or "").startswith(f"{self._key}/") and effect.attempts and _is_due(effect, now):
@@ -309,7 +316,7 @@ class SyncRun:
     def _write_manifest(self, entries: Sequence[dict[str, Any]]) -> None:
         text = "".join(f"{json.dumps(entry, ensure_ascii=False)}\n" for entry in entries)
         digest = sha256(text.encode()).hexdigest()
-        day = datetime.now(UTC).strftime("%Y/%m/%d")
+        day = self._clock().strftime("%Y/%m/%d")
         path = f"{MANIFESTS}/{self._sync.name}/{day}/{digest[:20]}.jsonl"
         store_text(self._storage, text, path, key=f"manifest/{digest[:20]}")
 
@@ -324,7 +331,7 @@ class SyncRun:
 
     def _put_off(self, moved: Moved, effect: Effect) -> None:
         """Try it again in later runs, up to a limit."""
-        age = datetime.now(UTC) - effect.created_at
+        age = self._clock() - effect.created_at
         match moved.fate:
             case Fate.LATE:
                 over = age > timedelta(days=self._sync.late_days)
@@ -377,7 +384,7 @@ class SyncRun:
     def _plan_deletions(self, *, beyond_limit: bool) -> Deletions:
         return plan_deletions(
             self._originals() if self._sync.delete else (),
-            now=datetime.now(UTC),
+            now=self._clock(),
             keep_days=self._sync.keep_days_before_delete,
             hold=self._sync.hold,
             limit=1 << 60 if beyond_limit else self._sync.max_deletions,
@@ -415,7 +422,7 @@ class SyncRun:
             )
 
     def _originals(self) -> list[Original]:
-        before = datetime.now(UTC) - timedelta(days=self._sync.keep_days_before_delete)
+        before = self._clock() - timedelta(days=self._sync.keep_days_before_delete)
         wanted: list[Effect] = []
         for state in (State.PLANNED, State.UNKNOWN):
             wanted += self._ledger.list(
@@ -492,12 +499,12 @@ class SyncRun:
             return ref, {}, wrong
         was_there = self._movers.hook.delete(receipt["source"])
         told = {name: receipt[name] for name in ("task", "type", "source", "path", "sha256")}
-        moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+        moment = self._clock().isoformat(timespec="milliseconds")
         return ref, {**told, "deleted_at": moment, "was_there": was_there}, None
 
 
 def _is_due(effect: Effect, now: datetime) -> bool:
     """What is only late is looked for ever more seldom."""
     waited = effect.updated_at - effect.created_at
-    is_late = (effect.reason or "").startswith("file is not there")
-    return not is_late or now - effect.updated_at >= LATE_AGAIN * waited
+    is_late = (effect.reason or "") == f"file {NOT_YET}"
+    return not is_late or waited < LATE_OFTEN or now - effect.updated_at >= LATE_AGAIN * waited
