@@ -66,17 +66,17 @@ STORED = Asset(name="spinoco-files", uri="x-interchange://spinoco_sync/files")
             title="Pages",
             description="At most so many pages of each; empty: all.",
         ),
-        "delete_waiting": Param(
-            False,
-            type="boolean",
-            title="Delete what waits",
-            description="Also delete the originals that wait for a person, being more than max_deletions.",
-        ),
         "dry_run": Param(
             False,
             type="boolean",
             title="Dry run",
             description="Tell what waits; fetch and delete nothing.",
+        ),
+        "delete_waiting": Param(
+            False,
+            type="boolean",
+            title="Delete what waits",
+            description="Also delete the originals that wait for a person, being more than max_deletions.",
         ),
     },
 )

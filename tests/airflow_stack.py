@@ -26,8 +26,9 @@ USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
 SETTINGS = {
     # A day's window is easily told from an hour's look-back, and a backfill over three days makes three files.
     "INTERCHANGE_QUALTRICS_TO_ONEDRIVE_SCHEDULE": "0 0 * * *",
-    # Its own five minutes would come in between the tests that start it.
+    # Their own five minutes would come in between the tests that start them.
     "INTERCHANGE_KNACK_TO_ESB_SCHEDULE": "",
+    "INTERCHANGE_SPINOCO_SYNC_SCHEDULE": "",
     "INTERCHANGE_RETRY_BASE_S": "1",
     # Long enough for a task that waits for its share of a busy machine, short enough to outwait a killed one's claim.
     "INTERCHANGE_LEASE_S": "10",
@@ -55,7 +56,7 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowS
     config.mkdir()
     # Before Airflow parses the DAG: the trigger form offers what the file names at that moment.
     write_settings(config, DAILY)
-    for name in ("knack_to_esb", "ticket_closure"):
+    for name in ("knack_to_esb", "ticket_closure", "spinoco_sync"):
         shutil.copy(ROOT / "include" / "config" / f"{name}.yaml", config)
     settings = {**SETTINGS, "INTERCHANGE_CONFIG_DIR": str(config)}
     with AirflowStack(home, dags_folder=ROOT / "dags", users=USERS, settings=settings) as stack:

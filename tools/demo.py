@@ -23,7 +23,7 @@ import httpx
 
 from tools.airflow_client import AirflowClient, AirflowError
 from tools.airflow_home import environment
-from tools.demo_report import Expected, problems, report
+from tools.demo_report import CALLS, DAMAGED, Expected, problems, report
 from tools.processes import Guarded, ProcessError
 from tools.stack import AirflowStack, StackError
 
@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 EXPORTS = "qualtrics_to_onedrive"
 ACTIVITIES = "knack_to_esb"
 MAILS = "ticket_closure"
-DAGS = (EXPORTS, ACTIVITIES, MAILS, "modo_directory", "interchange_doctor")
+RECORDINGS = "spinoco_sync"
+DAGS = (EXPORTS, ACTIVITIES, MAILS, RECORDINGS, "modo_directory", "interchange_doctor")
 SANDBOX_START_S = 60.0
 # The demo waits for vendors that answer at once.
 QUICK = {"INTERCHANGE_RETRY_BASE_S": "2", "INTERCHANGE_LEASE_S": "15"}
@@ -86,6 +87,12 @@ class Vendors:
         self.process = process
         self.url = url
         self.connections = connections
+
+    def seed_calls(self) -> None:
+        """Let calls come up at Spinoco, unless an earlier demo has."""
+        if not self.get("/state/spinoco")["tasks"]:
+            for seed in (CALLS, {"damage": {DAMAGED: "cut"}}):
+                httpx.post(f"{self.url}/vendors/spinoco/seed", json=seed, timeout=30).raise_for_status()
 
     def get(self, path: str) -> Any:
         return httpx.get(f"{self.url}{path}", timeout=30).raise_for_status().json()
@@ -145,6 +152,9 @@ def run_everything(stack: AirflowStack, vendors: Vendors) -> list[str]:
     runs[ACTIVITIES].append(airflow.trigger(ACTIVITIES))
     say(f"{MAILS}: the closed tickets of the example report")
     runs[MAILS].append(airflow.trigger(MAILS))
+    say(f"{RECORDINGS}: calls and a chat, some with transcriptions, one recording damaged")
+    vendors.seed_calls()
+    runs[RECORDINGS].append(airflow.trigger(RECORDINGS))
     say("modo_directory: the example directory")
     example = ROOT / "include" / "config" / "directory.example.xml"
     runs["modo_directory"].append(

@@ -11,6 +11,7 @@ import csv
 import io
 import re
 import ssl
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from include.sandbox.connections import (
     ONEDRIVE_CLIENT,
     QUALTRICS_CLIENT,
     QUALTRICS_SECRET,
+    SPINOCO_TOKEN,
     TENANT,
 )
 from include.sandbox.vendors.knack.seeds import STATUSES, demo_rows, record_id
@@ -42,6 +44,21 @@ TOLD = {
     "eve@example.com": ["T-1007"],
     "flo@example.com": ["T-1008"],
 }
+# What Spinoco has: calls with one or more recordings, of which one is cut when it is fetched.
+_CALL = "b808d74e-84b2-11ef-b864-0242ac1200{:02}"
+CALLS: dict[str, Any] = {
+    "tasks": [
+        {
+            "id": _CALL.format(number),
+            "due": f"2026-11-{number + 1:02}T08:15:00+00:00",
+            "recordings": [200_000, 150_000] if number == 3 else [60_000 * number],
+            "transcribed": number % 2 == 0,
+        }
+        for number in range(1, 13)
+    ]
+}
+DAMAGED = f"/recording/{_CALL.format(5)}/{uuid.uuid5(uuid.NAMESPACE_OID, f'{_CALL.format(5)}-0')}"
+RECORDINGS = Path("/tmp/interchange-demo/recordings")  # noqa: S108  # as in include/config/spinoco_sync.yaml
 NOT_SENT = {"data-tracker": {"Other", "Send Email"}, "signs-markings": {"Other"}}
 USER = "reports@contoso.example"
 FOLDER = "/SurveyExports"
@@ -69,6 +86,11 @@ def report(get: Get, expected: Expected) -> Iterator[str]:
     yield f"Disk, {LOCAL}:"
     for file in sorted(LOCAL.glob("*.zip")):
         yield f"    {file.name}  {file.stat().st_size} bytes"
+    recordings = [
+        path for path in RECORDINGS.rglob("*") if path.is_file() and ".interchange" not in path.parts
+    ]
+    size = sum(path.stat().st_size for path in recordings)
+    yield f"Disk, {RECORDINGS}: {len(recordings)} files of calls, {size} bytes"
     modo = get("/state/modo")
     yield f"Modo: {len(modo['messages'])} personal messages, {len(modo['revisions'])} directory revision(s)"
     yield f"Qualtrics: {len(get('/state/qualtrics')['jobs'])} export jobs"
@@ -110,6 +132,7 @@ def problems(get: Get, expected: Expected) -> list[str]:
         wrong.append(f"the directory should have been uploaded once, not {len(modo['revisions'])} times")
     wrong += _activities(get)
     wrong += _mails(get)
+    wrong += _recordings(get, vendors)
     if f"{FOLDER}/course-feedback.zip" not in drive["files"]:
         wrong.append("course-feedback.zip is missing")
     for file in LOCAL.glob("visitors_*.zip"):
@@ -130,6 +153,23 @@ def _mails(get: Get) -> Iterator[str]:
         told.setdefault(mail["to"], []).extend(line.split()[2] for line in mail["body"].splitlines())
     if {who: sorted(tickets) for who, tickets in told.items()} != TOLD:
         yield f"the mails tell of {told}, not of {TOLD}"
+
+
+def _recordings(get: Get, vendors: Reader) -> Iterator[str]:
+    """Every sound recording and transcription on the disk once, byte by byte, and nothing else there."""
+    wanted = sorted(
+        vendors.recording(file["path"])
+        for task in get("/state/spinoco")["tasks"]
+        for file in task["files"]
+        if file["type"] in ("Recordings", "Transcriptions") and file["path"] != DAMAGED
+    )
+    found = sorted(
+        path.read_bytes()
+        for path in RECORDINGS.rglob("*")
+        if path.is_file() and ".interchange" not in path.parts
+    )
+    if found != wanted:
+        yield f"{len(wanted)} sound files at Spinoco, {len(found)} in {RECORDINGS}, or not the same bytes"
 
 
 def _activities(get: Get) -> Iterator[str]:
@@ -196,6 +236,11 @@ class Reader:
         if answer.is_redirect:
             answer = self._http.get(answer.headers["Location"])
         return answer.raise_for_status().content
+
+    def recording(self, path: str) -> bytes:
+        """A file of Spinoco's."""
+        token = {"Authorization": f"Bearer {SPINOCO_TOKEN}"}
+        return self._http.get(f"{self._urls['spinoco']}{path}", headers=token).raise_for_status().content
 
     def export(self, survey: str, form: str, start: str, end: str, **options: object) -> bytes:
         """A window's responses, straight from Qualtrics."""

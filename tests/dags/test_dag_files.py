@@ -26,6 +26,7 @@ FORMS = {
     "qualtrics_to_onedrive": ["exports", "window_start", "window_end", "format", "dry_run"],
     "knack_to_esb": ["apps", "limit", "dry_run"],
     "ticket_closure": ["since", "dry_run"],
+    "spinoco_sync": ["syncs", "max_pages", "dry_run", "delete_waiting"],
     "modo_directory": ["file", "name", "min_entries", "max_mib", "dry_run"],
     "interchange_doctor": [],
 }
@@ -33,13 +34,14 @@ SCHEDULED = {
     "qualtrics_to_onedrive": "0 * * * *",
     "knack_to_esb": "1-59/5 * * * *",
     "ticket_closure": "0 7 * * 1",
+    "spinoco_sync": "*/5 * * * *",
     "interchange_doctor": "30 5 * * *",
 }
 HEAVY = (
     "airflow.models", "airflow.providers.amazon", "airflow.providers.google", "airflow.providers.microsoft",
     "alembic", "azure", "boto3", "botocore", "cryptography", "google", "httpx", "interchange.delivery",
-    "interchange.hooks", "interchange.ledger", "jinja2", "lxml", "msal", "numpy", "pandas", "pydantic", "requests",
-    "sqlalchemy",
+    "interchange.hooks", "interchange.ledger", "interchange.storages", "jinja2", "lxml", "msal", "numpy", "pandas",
+    "pydantic", "requests", "sqlalchemy",
 )  # fmt: skip
 
 

@@ -42,6 +42,10 @@ class World:
     counts: dict[str, int]
 
 
+def _nothing(_ledger: Ledger) -> bool:
+    return False
+
+
 def _every_call(_call: Call) -> bool:
     return True
 
@@ -57,6 +61,7 @@ class Scenario:
     :param earlier: runs that have happened before, without any fault.
     :param covers: the calls that are to go wrong; the others do in another scenario.
     :param holds: what nobody knows fails one run; later ones succeed and leave it to a person.
+    :param unfinished: whether a run that succeeded has left something to the schedule's next one.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Scenario:
     earlier: tuple[Run, ...] = ()
     covers: Callable[[Call], bool] = field(default=_every_call)
     holds: bool = False
+    unfinished: Callable[[Ledger], bool] = field(default=_nothing)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,8 +74,8 @@ def _over_the_internet(call: Call) -> bool:
 
 
 def _has_checksum(call: Call) -> bool:
-    """Only where the format lets a client notice: the ZIP of an export, and of a workbook."""
-    return call.operation == "export_file" or (call.vendor, call.operation) == ("s3", "get")
+    """Only where the format lets a client notice: the ZIP of an export, and of a workbook; Ogg, and JSON's UTF-8."""
+    return call.operation in ("export_file", "get_file") or (call.vendor, call.operation) == ("s3", "get")
 
 
 KINDS: tuple[Kind, ...] = (

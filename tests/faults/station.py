@@ -36,6 +36,8 @@ FROZEN_S = 20.0
 Then a frozen process thaws, ended or not what runs beside it: one of its threads may hold SQLite's lock, and everybody
 waits for that.
 """
+FOLDER = "@FOLDER@"
+"""In a scenario's settings: the sandbox's own folder, another one for each station."""
 # Whatever of these is in our environment belongs to another deployment.
 FOREIGN = ("AIRFLOW", "_AIRFLOW", "INTERCHANGE")
 
@@ -186,6 +188,10 @@ class Station:
         settings: dict[str, str] | None = None,
     ) -> None:
         connection = json.dumps({"conn_type": "sqlite", "extra": {"path": str(ledger)}})
+        folder = str(self.sandbox.folder)
+        chosen = {
+            name: text.replace(FOLDER, folder) for name, text in (settings or scenario.settings).items()
+        }
         self.runners[runner].send(
             {
                 "dag_id": scenario.dag_id,
@@ -195,7 +201,7 @@ class Station:
                 "logical_date": datetime.now(UTC).isoformat(),
                 "interval": [run.start.isoformat(), run.end.isoformat()],
                 "conf": run.conf,
-                "environment": {**(settings or scenario.settings), "AIRFLOW_CONN_INTERCHANGE_DB": connection},
+                "environment": {**chosen, "TMPDIR": folder, "AIRFLOW_CONN_INTERCHANGE_DB": connection},
                 "ledger": str(ledger),
                 "stop": vars(stop) if stop else None,
             }
@@ -321,7 +327,7 @@ class Station:
 
         def is_done() -> bool:
             held = case.scenario.holds and ledger.list(state=State.UNKNOWN, limit=1)
-            return states[-1] == "success" and not held
+            return states[-1] == "success" and not held and not case.scenario.unfinished(ledger)
 
         run_id = self._run_id(number)
         while not is_done() and len(states) <= OPERATOR_ROUNDS:

@@ -157,6 +157,8 @@ def test_every_service_has_its_connection() -> None:
             "spinoco_default": "spinoco",
             "google_cloud_default": "google_cloud_platform",
             "ticket_mail_webhook": "http",
+            "aws_default": "aws",
+            "wasb_default": "wasb",
         }
         assert onedrive.host == sandbox.url("graph")
         assert onedrive.extra_dejson["authority"] == sandbox.url("identity")

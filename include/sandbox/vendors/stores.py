@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import logging
 import re
 import tempfile
 import urllib.parse
@@ -417,6 +418,7 @@ class AzureStore(Store):
     def objects(self, bucket: str) -> dict[str, bytes]:
         from azure.storage.blob import BlobServiceClient
 
+        logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
         with BlobServiceClient.from_connection_string(self.emulator.connection_string) as service:
             container = service.get_container_client(bucket)
             return {name: container.download_blob(name).readall() for name in container.list_blob_names()}

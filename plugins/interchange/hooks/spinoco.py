@@ -110,12 +110,15 @@ class SpinocoHook(VendorHook):
         Delete a recording at the source, for ever.
 
         :return: False if it was gone already.
+        :raises Unavailable: also if what answers is not Spinoco, such as a proxy's page.
         """
         try:
             # A second deletion finds nothing.
-            self.call("spinoco.delete", "DELETE", path, repeatable=True, expected=(200, 202, 204))
+            answer = self.call("spinoco.delete", "DELETE", path, repeatable=True, expected=(200, 202, 204))
         except NotFound:
             return False
+        if answer.content.strip():
+            raise Unavailable("spinoco.delete", "the answer is not Spinoco's", status=answer.status_code)
         return True
 
     def probe(self) -> str:

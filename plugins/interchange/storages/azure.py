@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -46,6 +47,8 @@ class AzureContainer(Storage):
 
     def __init__(self, settings: AzureStorage, *, name: str) -> None:
         super().__init__(name=name)
+        # The library notes each request's address, and with it names of files, in the task's log.
+        logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
         self._settings = settings
         self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         with self._translated():
@@ -92,11 +95,15 @@ class AzureContainer(Storage):
 
         with self._translated():
             try:
-                return self._blob(path).get_blob_properties(**OPTIONS)
+                facts = self._blob(path).get_blob_properties(**OPTIONS)
             except ResourceNotFoundError as exc:
                 if getattr(exc, "error_code", None) == "ContainerNotFound":
                     raise
                 return None
+        if not facts.etag:
+            # A proxy's page with a 200.
+            raise Unavailable(OPERATION, "the answer is not Azure's")
+        return facts
 
     def prove(self, path: str, content: Content) -> str | None:
         """
@@ -160,7 +167,7 @@ class AzureContainer(Storage):
             return RateLimited(OPERATION, "Azure asks to slow down", retry_after_s=30.0, **facts)
         if code == "BlobNotFound":
             return NotFound(OPERATION, "there is no such blob", **facts)
-        if code == "Md5Mismatch" or (status or 500) >= 500:
+        if code == "Md5Mismatch" or (status or 500) >= 500 or status < 400:
             return Unavailable(OPERATION, f"Azure did not take it ({code or status})", **facts)
         return Refused(OPERATION, f"Azure refuses container {self._settings.container} ({code})", **facts)
 

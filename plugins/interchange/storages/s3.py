@@ -56,7 +56,7 @@ class S3Bucket(Storage):
             raise BadRecord("file", f"has more than {LARGEST} bytes, which S3 does not take in one piece")
         with self._translated(), file.path.open("rb") as content:
             try:
-                self._client.put_object(
+                answer = self._client.put_object(
                     **self._named(path),
                     Body=content,
                     ContentLength=file.size,
@@ -71,6 +71,8 @@ class S3Bucket(Storage):
                 found = self.look(path)
                 if found is None or (found.key, found.sha256) != (key, file.sha256):
                     raise Occupied(OPERATION, "another object has this name already") from None
+            else:
+                _check_that_it_is_s3(answer)
         file.path.unlink(missing_ok=True)
 
     def settled(self, keys: Iterable[str]) -> None:
@@ -85,6 +87,7 @@ class S3Bucket(Storage):
                     self._check_bucket()
                     return None
                 raise
+        _check_that_it_is_s3(facts)
         checksum = facts.get("ChecksumSHA256")
         noted = facts["Metadata"].get("sha256")
         return Stored(
@@ -163,6 +166,12 @@ class S3Bucket(Storage):
         if code == "BadDigest" or code in _UNDECIDED or (facts["status"] or 500) >= 500:
             return Unavailable(OPERATION, f"S3 did not take it ({code})", **facts)
         return Refused(OPERATION, f"S3 refuses bucket {self._settings.bucket} ({code})", **facts)
+
+
+def _check_that_it_is_s3(answer: Any) -> None:
+    """The library takes a proxy's page with a 200 for an answer."""
+    if not answer.get("ETag"):
+        raise Unavailable(OPERATION, "the answer is not S3's")
 
 
 def _code(exc: Any) -> str:

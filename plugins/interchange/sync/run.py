@@ -131,9 +131,7 @@ class SyncRun:
         :raises Refused: Spinoco or the storage does not let us in. :raises Unavailable: one of them is not well.
         """
         self._storage.sweep()
-        for effect in self._ledger.list(workflow=WORKFLOW, kind=FILE, state=State.BEGUN):
-            if effect.owner != self._ledger.owner and (effect.digest or "").startswith(f"{self._key}/"):
-                self._wait_for(effect)
+        self._wait_for_claims()
         self._retry()
         opened = self._book.open()
         for page in opened:
@@ -155,16 +153,22 @@ class SyncRun:
         self.summary.more = last is not None and last.cursor is not None
         self._storage.sweep(all_settled=True)
 
-    def _wait_for(self, effect: Effect) -> None:
-        """A killed run's claim is still running: what became of its file can be told when it has run out."""
+    def _wait_for_claims(self) -> None:
+        """What became of a killed run's files can be told when its claims have run out."""
         self._ledger.expire_claims()
-        current = self._ledger.get(effect.ref)
-        if current is None or current.state is not State.BEGUN or current.claim_expires_at is None:
+        begun = [
+            effect
+            for kind in (FILE, DELETION)
+            for effect in self._ledger.list(workflow=WORKFLOW, kind=kind, state=State.BEGUN)
+            if f"{effect.digest}".startswith(f"{self._key}/")
+        ]
+        if not begun:
             return
-        rest = (current.claim_expires_at - self._clock()).total_seconds()
+        now = self._clock()
+        rest = max(((effect.claim_expires_at or now) - now).total_seconds() for effect in begun)
         raise Busy(
             "spinoco.sync",
-            "a process that has ended still claims files of this synchronisation",
+            f"a process that has ended still claims {len(begun)} files of this synchronisation",
             retry_after_s=min(max(rest, 1.0), self._lease_s),
         )
 
