@@ -172,7 +172,10 @@ class GcsStorage(SettingsModel):
     )
     bucket: Text
     prefix: Prefix = Field("", description=_PREFIX)
-    project: Text | None = Field(None, description="null: the connection's.")
+    project: Text | None = Field(
+        None,
+        description="Is billed for what is stored and read, where the bucket wants it; null: the connection's.",
+    )
 
 
 class AzureStorage(SettingsModel):

@@ -51,7 +51,7 @@ class GcsBucket(Storage):
         self._settings = settings
         self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         with self._translated():
-            self._bucket: Any = _client(settings).bucket(settings.bucket)
+            self._bucket: Any = _client(settings).bucket(settings.bucket, user_project=settings.project)
 
     @property
     def place(self) -> str:
