@@ -1,6 +1,7 @@
 """
 ``make bench``: a large export beside ``curl | curl``, at two sizes, so that memory growing with size would show; a
-backlog of activities beside the way of one after another; ticket reports beside the way of one filter per customer.
+backlog of activities beside the way of one after another; ticket reports beside the way of one filter per customer;
+recordings beside one after another and beside a bare parallel downloader.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import activities, report
+from benchmarks import activities, recordings, report
 from benchmarks.transfer import compare
 
 SIZES_MIB = (256, 1024)
@@ -23,6 +24,8 @@ def main() -> int:
             compare(Path(folder), mib, RUNS, fragment_mib=10)
     activities.compare(records=120, service_requests=30)
     report.compare()
+    recordings.compare(2000, 200, 30, [8, 16, 32])
+    recordings.compare(50, 50_000, 30, [8], sequential=False)
     return 0
 
 

@@ -125,7 +125,11 @@ class FaultPlan:
             return None
 
     def due_at_port(self, vendor: str) -> Fault | None:
-        """What the vendor's next call meets before it is made, if that waits."""
+        """
+        What the vendor's next call meets before it is made, if that waits.
+
+        Of several calls at once one may have counted past it: then it is this one.
+        """
         with self._lock:
             upcoming = self._calls.get((vendor, None), 0) + 1
             for fault in self.faults:
@@ -133,7 +137,7 @@ class FaultPlan:
                     fault.vendor == vendor
                     and fault.kind in AT_THE_PORT
                     and not fault.met
-                    and fault.call == upcoming
+                    and (fault.call or 1) <= upcoming
                 ):
                     fault.met = 1
                     return fault

@@ -124,6 +124,8 @@ class VendorHook(HttpHook):
     """
 
     conn_name_attr = "conn_id"
+    routine: ClassVar[frozenset[str]] = frozenset()
+    """Operations so many in a run that only those are logged that went wrong."""
     default_host: ClassVar[str] = ""  # type: ignore[misc]  # the provider's plain attribute, constant per class here
 
     def __init__(
@@ -422,7 +424,9 @@ class VendorHook(HttpHook):
             raise network_error(operation, exc, repeatable) from without_address(exc)
         self.saw(response)
         request_id = self.request_id_of(response)
-        self.log.info(
+        routine = operation in self.routine and response.ok
+        self.log.log(
+            logging.DEBUG if routine else logging.INFO,
             "%s: HTTP %s in %.2f s%s",
             operation,
             response.status_code,

@@ -60,6 +60,7 @@ class SpinocoHook(VendorHook):
     conn_type = "spinoco"
     default_conn_name = "spinoco_default"
     hook_name = "Spinoco"
+    routine = frozenset({"spinoco.file", "spinoco.delete"})
     default_host = "https://api.spinoco.com"  # type: ignore[misc]  # as in the base class
 
     def authorization(self, *, renew: bool) -> Mapping[str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, null, or_, select, update
 from sqlalchemy.dialects import postgresql
 
 from interchange.ledger import receipts
@@ -35,8 +36,7 @@ def record(
     with transaction(ledger.engine) as connection:
         _insert(ledger, connection, dict.fromkeys(texts) | dict(plans), run)
         begun = _begin(ledger, connection, list(texts), lease_s)
-        for ref in begun:
-            ledger.confirm_in(connection, ref, texts[ref])
+        _confirm(ledger, connection, {ref: texts[ref] for ref in begun})
         return _read(connection, list(texts))
 
 
@@ -60,11 +60,18 @@ def confirm_all(
     texts = {ref: receipts.encode(receipt) for ref, receipt in receipts_of.items()}
     fact_texts = {ref: receipts.encode(receipt) for ref, receipt in facts.items()}
     with transaction(ledger.engine) as connection:
+        _confirm(ledger, connection, texts)
+        found = _read(connection, list(texts))
         for ref, text in texts.items():
-            ledger.confirm_in(connection, ref, text)
+            effect = found.get(ref)
+            if effect is None or effect.state is not State.CONFIRMED or effect.receipt != json.loads(text):
+                ledger.lost("ledger.confirm", ref, effect)
         _insert(ledger, connection, dict.fromkeys(fact_texts), None)
-        for ref in _begin(ledger, connection, list(fact_texts), 1.0):
-            ledger.confirm_in(connection, ref, fact_texts[ref])
+        begun = _begin(ledger, connection, list(fact_texts), 1.0)
+        _confirm(ledger, connection, {ref: fact_texts[ref] for ref in begun})
+
+
+# A statement is compiled once and carried out for many rows: compiling takes longer than the row.
 
 
 def _insert(
@@ -72,22 +79,65 @@ def _insert(
 ) -> None:
     """Plan what is not there yet."""
     there = _read(connection, list(digests))
-    absent = [ref for ref in digests if ref not in there]
-    given = {} if run is None else {"dag_id": run.dag_id, "run_id": run.run_id, "request": run.request}
-    common = {"state": State.PLANNED.value, "changed_by": ledger.owner, **given}
+    given = RunRef() if run is None else run
     rows = [
-        {"workflow": ref.workflow, "kind": ref.kind, "key": ref.key, "digest": digests[ref], **common}
-        for ref in absent
+        {
+            "workflow": ref.workflow,
+            "kind": ref.kind,
+            "key": ref.key,
+            "digest": digest,
+            "state": State.PLANNED.value,
+            "changed_by": ledger.owner,
+            "dag_id": given.dag_id,
+            "run_id": given.run_id,
+            "request": given.request,
+        }
+        for ref, digest in digests.items()
+        if ref not in there
     ]
-    moments = {"created_at": now(), "updated_at": now()}
-    for part in _parts(rows):
-        values = [row | moments for row in part]
-        if connection.dialect.name == "postgresql":
-            statement = postgresql.insert(effects).values(values)
-            connection.execute(statement.on_conflict_do_nothing(constraint="effects_name"))
-        else:
-            # SQLite runs one writer at a time: what was absent a moment ago in this transaction still is.
-            connection.execute(insert(effects).values(values))
+    if not rows:
+        return
+    values: dict[str, Any] = {name: bindparam(name) for name in rows[0]}
+    values |= {"created_at": now(), "updated_at": now()}
+    if connection.dialect.name == "postgresql":
+        statement = postgresql.insert(effects).values(values)
+        connection.execute(statement.on_conflict_do_nothing(constraint="effects_name"), rows)
+    else:
+        # SQLite runs one writer at a time: what was absent a moment ago in this transaction still is.
+        connection.execute(insert(effects).values(values), rows)
+
+
+def _confirm(ledger: Ledger, connection: Connection, texts: Mapping[EffectRef, str]) -> None:
+    """Those that are ours; who must know whether all were looks afterwards."""
+    rows = [
+        {"of_workflow": ref.workflow, "of_kind": ref.kind, "of_key": ref.key, "text": text}
+        for ref, text in texts.items()
+    ]
+    if not rows:
+        return
+    ours = and_(
+        effects.c.workflow == bindparam("of_workflow"),
+        effects.c.kind == bindparam("of_kind"),
+        effects.c.key == bindparam("of_key"),
+        effects.c.owner == ledger.owner,
+        or_(effects.c.state == State.BEGUN.value, effects.c.state == State.UNKNOWN.value),
+    )
+    connection.execute(
+        update(effects)
+        .where(ours)
+        .values(
+            state=State.CONFIRMED.value,
+            receipt=bindparam("text"),
+            owner=null(),
+            claim_expires_at=null(),
+            field=null(),
+            reason=null(),
+            progress=null(),
+            changed_by=ledger.owner,
+            updated_at=now(),
+        ),
+        rows,
+    )
 
 
 def _begin(

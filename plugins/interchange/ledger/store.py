@@ -171,22 +171,15 @@ class Ledger(LedgerReader):
         :raises ClaimLost: somebody else acted on it.
         """
         text = receipts.encode(receipt)
-        with transaction(self.engine) as connection:
-            return self.confirm_in(connection, ref, text)
-
-    def confirm_in(self, connection: Connection, ref: EffectRef, text: str) -> Effect:
-        """:meth:`confirm` within a transaction that is open; ``text`` is the receipt as it is kept."""
         ours = and_(effects.c.owner == self.owner, effects.c.state.in_([State.BEGUN, State.UNKNOWN]))
-        row = self._change(connection, ref, ours, State.CONFIRMED, receipt=text, progress=null())
-        if row is None:
-            # Our commit may have arrived although its answer did not.
-            row = connection.execute(
-                select(effects).where(named(ref), effects.c.receipt == text)
-            ).one_or_none()
-        if row is None:
-            found = connection.execute(select(effects).where(named(ref))).one_or_none()
-            self._lost("ledger.confirm", ref, None if found is None else effect_of(found))
-        return effect_of(row)
+        with transaction(self.engine) as connection:
+            row = self._change(connection, ref, ours, State.CONFIRMED, receipt=text, progress=null())
+            if row is None:
+                # Our commit may have arrived although its answer did not.
+                row = connection.execute(
+                    select(effects).where(named(ref), effects.c.receipt == text)
+                ).one_or_none()
+        return effect_of(self._still_ours("ledger.confirm", ref, row))
 
     def release(self, ref: EffectRef, reason: str) -> Effect:
         """Give our own attempt back as certainly not done; progress is kept for the next one."""
@@ -540,11 +533,14 @@ class Ledger(LedgerReader):
 
     def _still_ours(self, operation: str, ref: EffectRef, row: Row[Any] | None) -> Row[Any]:
         if row is None:
-            self._lost(operation, ref, self.get(ref))
+            self.lost(operation, ref, self.get(ref))
         return row
 
     @staticmethod
-    def _lost(operation: str, ref: EffectRef, found: Effect | None) -> NoReturn:
+    def lost(operation: str, ref: EffectRef, found: Effect | None) -> NoReturn:
+        """
+        :raises NotFound: there is no such effect. :raises ClaimLost: it is not ours.
+        """
         if found is None:
             raise NotFound(operation, f"{ref} is not in the ledger")
         holder = f", claimed by {found.owner}" if found.owner else ""

@@ -84,6 +84,9 @@ class AzureContainer(Storage):
                     raise Occupied(OPERATION, "another blob has this name already") from None
         file.path.unlink(missing_ok=True)
 
+    def flush(self, paths: Iterable[str]) -> None:
+        """What the service has taken it keeps."""
+
     def settled(self, keys: Iterable[str]) -> None:
         """Whose an object is stands beside it, for ever."""
 

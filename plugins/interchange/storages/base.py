@@ -132,6 +132,10 @@ class Storage(ABC):
         return there if there is not None and there.key == key else None
 
     @abstractmethod
+    def flush(self, paths: Iterable[str]) -> None:
+        """What was stored under these names outlives a power cut from now on; before, only what is in it does."""
+
+    @abstractmethod
     def settled(self, keys: Iterable[str]) -> None:
         """The ledger knows of these files now: what :meth:`found` needs for them may go."""
 

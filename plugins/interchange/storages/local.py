@@ -64,7 +64,11 @@ class LocalDisk(Storage):
                 if self.prove(path, file) is not None:
                     raise Occupied(OPERATION, "another file has this name already") from None
                 file.path.unlink()
-            _sync(target.parent)
+
+    def flush(self, paths: Iterable[str]) -> None:
+        with _translated():
+            for folder in {(self._root / path).parent for path in paths}:
+                _sync(folder)
 
     def found(self, path: str, key: str) -> Stored | None:
         with _translated():

@@ -75,6 +75,9 @@ class S3Bucket(Storage):
                 _check_that_it_is_s3(answer)
         file.path.unlink(missing_ok=True)
 
+    def flush(self, paths: Iterable[str]) -> None:
+        """What the service has taken it keeps."""
+
     def settled(self, keys: Iterable[str]) -> None:
         """Whose an object is stands beside it, for ever."""
 

@@ -312,6 +312,7 @@ class SyncRun:
         if not receipts:
             return
         self._write_manifest(list(receipts.values()))
+        self._storage.flush(receipt["path"] for receipt in receipts.values())
         self._ledger.confirm_all(receipts)
         self._storage.settled(ref.key for ref in receipts)
         self.summary.stored += len(receipts)
@@ -323,6 +324,7 @@ class SyncRun:
         day = self._clock().strftime("%Y/%m/%d")
         path = f"{MANIFESTS}/{self._sync.name}/{day}/{digest[:20]}.jsonl"
         store_text(self._storage, text, path, key=f"manifest/{digest[:20]}")
+        self._storage.flush([path])
 
     def _judge_outage(self, results: Sequence[Moved]) -> None:
         """If nothing came of several files, it is not the files."""
