@@ -174,8 +174,9 @@ def test_a_killed_run_is_gone_on_with(world: World) -> None:
 def test_nothing_is_sent_while_a_killed_runs_claim_is_running(world: World, kind: str) -> None:
     """Its outcome can be told only afterwards; a run that went on would end green and leave it for a week."""
     world.has("1", "ann", DAY)
+    key = f"{week_of(world.now)}/{customer(world, world.plan())}" if kind == MAIL else f"{DAY}/1"
+    world.has("2", "bob", DAY)
     planned = world.plan()
-    key = f"{week_of(world.now)}/{customer(world, planned)}" if kind == MAIL else f"{DAY}/1"
     world._worker("killed").begin(EffectRef(WORKFLOW, kind, key), lease_s=20)
 
     with pytest.raises(Busy) as busy:

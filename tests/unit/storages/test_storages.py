@@ -252,6 +252,13 @@ def test_a_stored_file_is_known_as_ours_until_the_ledger_knows_it(place: Place) 
         assert [path.name for path in (place.folder / "data" / MANIFESTS).rglob("*") if path.is_file()] == []
 
 
+def test_an_unfinished_file_is_not_what_somebody_else_has_stored(place: Place) -> None:
+    storage = place.open()
+    storage.store(spooled(storage, b"theirs"), NAME, key="task/1")
+    spool([b"ours"], storage.spool_path("task/2"), NotEmpty(), storage)
+    assert storage.found(NAME, "task/2") is None
+
+
 def test_fetching_again_never_harms_what_is_stored(place: Place) -> None:
     storage = place.open()
     for content in (b"content", b"another"):

@@ -476,6 +476,19 @@ def test_an_original_that_is_gone_already_is_deleted(world: World) -> None:
     assert sorted(receipt["was_there"] for receipt in receipts) == [False, True, True]
 
 
+def test_a_killed_runs_deletions_are_waited_for(world: World) -> None:
+    world.settings |= {"delete": ["Recordings"], "keep_days_before_delete": 1}
+    world.add(number=3)
+    world.run()
+    world.days = 2
+    world.worker("killed").begin(world.deletions()[0].ref, lease_s=20)
+    with pytest.raises(Busy):
+        world.run()
+    assert world.spinoco.deleted == set()
+    world.expire()
+    assert world.run().deleted == 3
+
+
 def test_nothing_is_deleted_that_was_not_asked_for(world: World) -> None:
     world.add(number=3)
     world.run()
