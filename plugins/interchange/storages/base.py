@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from interchange.core.spinoco_files import Checker
-from interchange.errors import Conflict
+from interchange.errors import Conflict, Unavailable
 
 MANIFESTS = ".interchange"
 """Folder beside the data, for what describes it."""
@@ -172,12 +172,21 @@ def spool(chunks: Iterable[bytes], path: Path, checker: Checker, storage: Storag
     """
     Bring a stream to disk and look at every byte of it on the way.
 
-    :raises BadRecord: it is not sound. :raises Unavailable: it broke off.
+    :raises BadRecord: it is not sound. :raises Unavailable: it broke off, or this machine's disk does not take it.
     """
+    try:
+        return _spool(chunks, path, checker, storage)
+    except OSError as exc:
+        what = f"{path.parent} of this worker does not take the file ({exc.strerror})"
+        raise Unavailable("storage.spool", what) from None
+
+
+def _spool(chunks: Iterable[bytes], path: Path, checker: Checker, storage: Storage) -> Spooled:
     sha256 = hashlib.sha256()
     others: dict[str, Digest] = {name: make() for name, make in storage.digests.items()}
     size = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # Others on this machine may not read what passes here.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Never written over: it may be a second name of a file that is stored.
     path.unlink(missing_ok=True)
     with path.open("xb") as file:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from interchange.core.spinoco_files import NotEmpty, checker_of, comes_late
@@ -20,6 +21,7 @@ from interchange.errors import BadRecord, NotFound, RateLimited, Refused, Unavai
 from interchange.hooks.spinoco import SpinocoHook
 from interchange.storages import Content, Occupied, Spooled, Storage, spool
 from interchange.sync.pages import Source
+from interchange.sync.refusals import is_not_let_in
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,6 @@ ATTEMPTS = 3
 PAUSE_S = 1.0
 OF_STORAGE = "storage."
 NOT_YET = "is not there yet"
-_LET_IN = (401, 403)
 DATA_TYPES = {
     ".ogg": "Recordings",
     ".trans.json": "Transcriptions",
@@ -84,7 +85,8 @@ class Movers:
     """
     A pool of threads, each with a hook and a storage of its own.
 
-    Memory: a chunk of a mebibyte and its buffers for each; disk: one file for each.
+    Memory: a chunk of a mebibyte and its buffers for each, of a JSON file all of it (at most 16 MiB). Disk: one file
+    for each.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class Movers:
             try:
                 self._patiently(lambda: self.storage.store(file, item.path, key=item.source.key))
             except BaseException:
-                file.path.unlink(missing_ok=True)
+                _remove(file.path)
                 raise
         except RateLimited:
             raise
@@ -189,7 +191,7 @@ class Movers:
             fate = Fate.LATE if comes_late(item.source.name) else Fate.GONE
             return Moved(item=item, fate=fate, reason=NOT_YET if fate is Fate.LATE else "is not there")
         except Refused as exc:
-            if exc.operation.startswith(OF_STORAGE) or exc.status in _LET_IN or exc.status is None:
+            if exc.operation.startswith(OF_STORAGE) or is_not_let_in(exc) or exc.status is None:
                 raise
             return Moved(item=item, fate=Fate.BAD, reason=f"is refused (HTTP {exc.status})")
         except Unavailable as exc:
@@ -209,7 +211,7 @@ class Movers:
             fetched: Spooled = self._patiently(fetch)
             return fetched
         except BaseException:
-            spooled.unlink(missing_ok=True)
+            _remove(spooled)
             raise
 
     def _patiently(self, do: Callable[[], Any]) -> Any:
@@ -243,6 +245,12 @@ class Movers:
             digest.update(chunk)
             size += len(chunk)
         return receipt_of(item, Content(size=size, sha256=digest.hexdigest(), digests={}), storage)
+
+
+def _remove(path: Path) -> None:
+    """What cannot be removed now is swept by the next run; why we are here matters more."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def receipt_of(item: Item, content: Content, storage: Storage) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,7 +13,7 @@ from typing import Any
 
 from interchange.core.safe_names import distinct, safe_path
 from interchange.core.spinoco_files import Deletions, Original, plan_deletions
-from interchange.errors import BadRecord, Busy, Refused, Unavailable
+from interchange.errors import BadRecord, Busy, RateLimited, Refused, Unavailable
 from interchange.hooks.spinoco import SpinocoHook, SyncPage
 from interchange.ledger import Effect, EffectRef, Ledger, RunRef, State
 from interchange.settings.spinoco_sync import Sync
@@ -31,6 +31,7 @@ from interchange.sync.pages import (
     file_ref_of,
     sync_key,
 )
+from interchange.sync.refusals import is_not_let_in
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,11 @@ LATE_AGAIN = 0.5
 """A late file is looked for again when it has waited for half as long again."""
 LATE_OFTEN = timedelta(hours=1)
 """For so long every run looks for it."""
+PUT_OFF = "file "
+"""How the ledger's reason begins where a file itself is why it is tried again."""
 UNKNOWN_CURSOR = (400, 404, 410, 422)
-BEYOND = "max_deletions"
-"""The field that says why a deletion waits for a person."""
+BEYOND, COPY = "max_deletions", "copy"
+"""Fields that say why a deletion waits for a person."""
 
 
 @dataclass(kw_only=True)
@@ -57,6 +60,7 @@ class Summary:
     :param quarantined: files set aside in this run.
     :param deleted: originals at Spinoco.
     :param deletions_waiting: originals that wait for a person, being more than ``max_deletions``.
+    :param undeleted: originals that Spinoco does not delete now; later runs try again.
     :param unproved: originals that stay, because their stored copy is missing or altered.
     :param more: there are more pages; ``max_pages`` was reached.
     """
@@ -69,11 +73,26 @@ class Summary:
     quarantined: int = 0
     deleted: int = 0
     deletions_waiting: int = 0
+    undeleted: int = 0
     unproved: int = 0
     more: bool = False
 
     def __str__(self) -> str:
         return ", ".join(f"{value} {name}" for name, value in asdict(self).items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleted:
+    """
+    What became of one original.
+
+    :param receipt: it is gone. :param field: set aside for a person. Neither: Spinoco does not delete it now.
+    """
+
+    ref: EffectRef
+    receipt: dict[str, Any] | None = None
+    field: str | None = None
+    reason: str = ""
 
 
 class SyncRun:
@@ -132,8 +151,8 @@ class SyncRun:
         """
         self._storage.sweep()
         self._wait_for_claims()
-        self._retry()
         opened = self._book.open()
+        self._retry({page.key for page in opened})
         for page in opened:
             self._finish(page)
         last = opened[-1] if opened else None
@@ -198,13 +217,19 @@ class SyncRun:
         self._deal_with(list(wanted.values()))
         log.info("Page %d: %d tasks' files are dealt with (%s)", page.number, len(wanted), self.summary)
 
-    def _retry(self) -> None:
-        """Files that were not there or not sound, and those a person has put back."""
+    def _retry(self, opened: Collection[str]) -> None:
+        """
+        Files of closed pages that were not there or not sound, whose next attempt was killed, or that were put back.
+
+        :param opened: keys of pages whose files come with them.
+        """
         now = self._clock()
         due: dict[str, list[Effect]] = defaultdict(list)
-        for effect in self._ledger.list(workflow=WORKFLOW, kind=FILE, state=State.PLANNED):
-            if (effect.digest or "").startswith(f"{self._key}/") and effect.attempts and _is_due(effect, now):
-                due[str(effect.digest)].append(effect)
+        for state in (State.PLANNED, State.UNKNOWN):
+            for effect in self._ledger.list(workflow=WORKFLOW, kind=FILE, state=state):
+                page_key = effect.digest or ""
+                if page_key.startswith(f"{self._key}/") and page_key not in opened and _is_due(effect, now):
+                    due[page_key].append(effect)
         sources: list[Source] = []
         for key, effects in due.items():
             page = self._book.read(key)
@@ -212,13 +237,10 @@ class SyncRun:
             for effect in effects:
                 if effect.ref in known:
                     sources.append(known[effect.ref])
-                else:
-                    self._ledger.quarantine(
-                        effect.ref,
-                        field="page",
-                        reason="is not kept any more: where the file is, nobody knows",
+                elif effect.state is State.PLANNED:
+                    self._set_aside(
+                        effect.ref, "page", "is not kept any more: where the file is, nobody knows"
                     )
-                    self.summary.quarantined += 1
         size = self._sync.page_size
         for start in range(0, len(sources), size):
             self._deal_with(sources[start : start + size])
@@ -226,7 +248,7 @@ class SyncRun:
     def _deal_with(self, sources: Sequence[Source]) -> None:
         by_ref = {source.ref: source for source in sources}
         effects = self._ledger.begin_all(list(by_ref), lease_s=self._lease_s, run=self._run)
-        ours, begun_before = [], set()
+        ours, begun_before, elsewhere = [], set(), []
         for ref, effect in effects.items():
             if effect.state is State.UNKNOWN:
                 # Its process has ended, and nobody else is at this synchronisation.
@@ -239,11 +261,17 @@ class SyncRun:
                 if effect.attempts > 1:
                     begun_before.add(ref)
             elif effect.state is State.BEGUN:
-                raise Busy(
-                    "spinoco.file", f"{ref} is being fetched by {effect.owner}", retry_after_s=self._lease_s
-                )
+                elsewhere.append(effect)
             else:
                 self.summary.known += effect.state is State.CONFIRMED
+        if elsewhere:
+            for effect in ours:
+                self._give_back(effect.ref, "another synchronisation fetches a file of the same page")
+            raise Busy(
+                "spinoco.file",
+                f"{elsewhere[0].ref} is being fetched by {elsewhere[0].owner}",
+                retry_after_s=self._lease_s,
+            )
         items = self._named([by_ref[effect.ref] for effect in ours], begun_before)
         self._carry_out(items, {effect.ref: effect for effect in ours})
 
@@ -337,23 +365,36 @@ class SyncRun:
 
     def _put_off(self, moved: Moved, effect: Effect) -> None:
         """Try it again in later runs, up to a limit."""
-        age = self._clock() - effect.created_at
+        age, attempts = self._clock() - effect.created_at, self._attempts(effect.ref)
         match moved.fate:
             case Fate.LATE:
                 over = age > timedelta(days=self._sync.late_days)
             case Fate.AWAY:
-                over = effect.attempts >= self._sync.attempts and age > AWAY_FOR
+                over = attempts >= self._sync.attempts and age > AWAY_FOR
             case _:
-                over = effect.attempts >= self._sync.attempts
+                over = attempts >= self._sync.attempts
         if over:
             self._set_aside(effect.ref, "file", moved.reason)
             return
-        self._ledger.release(effect.ref, f"file {moved.reason}")
+        self._ledger.release(effect.ref, f"{PUT_OFF}{moved.reason}")
         self.summary.waiting += 1
         log.warning(
             "A file of task %s %s; it is tried again (attempt %d)",
-            moved.item.source.task_id, moved.reason, effect.attempts,
+            moved.item.source.task_id, moved.reason, attempts,
         )  # fmt: skip
+
+    def _attempts(self, ref: EffectRef) -> int:
+        """
+        How often the file itself was the reason, this time included, since it was last set aside.
+
+        Runs that stopped for other reasons have begun it too.
+        """
+        attempts = 1
+        for event in reversed(self._ledger.events(ref)):
+            if event.to_state == State.QUARANTINED:
+                break
+            attempts += event.to_state == State.PLANNED and (event.reason or "").startswith(PUT_OFF)
+        return attempts
 
     def _set_aside(self, ref: EffectRef, field: str, reason: str) -> None:
         self._ledger.quarantine(ref, field=field, reason=reason)
@@ -373,7 +414,7 @@ class SyncRun:
 
         :return: numbers of open pages, of files that wait, and of originals by what would become of them.
         """
-        planned = self._plan_deletions(beyond_limit=False)
+        planned = self._plan_deletions(State.PLANNED, limit=self._sync.max_deletions)
         waiting = self._ledger.list(workflow=WORKFLOW, kind=FILE, state=State.PLANNED)
         return {
             "spinoco": self._hook.probe(),
@@ -387,13 +428,14 @@ class SyncRun:
             "without_copy": len(planned.unproved),
         }
 
-    def _plan_deletions(self, *, beyond_limit: bool) -> Deletions:
+    def _plan_deletions(self, state: State, *, limit: int | None) -> Deletions:
+        originals = self._originals(state) if self._sync.delete else []
         return plan_deletions(
-            self._originals() if self._sync.delete else (),
+            originals,
             now=self._clock(),
             keep_days=self._sync.keep_days_before_delete,
             hold=self._sync.hold,
-            limit=1 << 60 if beyond_limit else self._sync.max_deletions,
+            limit=len(originals) if limit is None else limit,
         )
 
     def delete_originals(self, *, beyond_limit: bool = False) -> None:
@@ -402,22 +444,27 @@ class SyncRun:
 
         :param beyond_limit: a person has agreed to more than ``max_deletions``.
         :raises Refused: a stored copy is missing or altered; its original stays.
+        :raises Unavailable: none could be deleted.
         """
         if not self._sync.delete:
             return
         if beyond_limit:
             self._agree()
-        planned = self._plan_deletions(beyond_limit=beyond_limit)
+        # A killed run had begun them: they were within its limit.
+        begun = self._plan_deletions(State.UNKNOWN, limit=None).go
+        planned = self._plan_deletions(
+            State.PLANNED, limit=None if beyond_limit else self._sync.max_deletions
+        )
         for key in planned.wait:
             self._ledger.quarantine(
                 EffectRef(WORKFLOW, DELETION, key),
                 field=BEYOND,
                 reason=f"more than {self._sync.max_deletions} in one run: a person must agree",
             )
-        size = self._sync.page_size
-        for start in range(0, len(planned.go), size):
+        go, size = [*begun, *planned.go], self._sync.page_size
+        for start in range(0, len(go), size):
             self._still_ours()
-            self._delete([EffectRef(WORKFLOW, DELETION, key) for key in planned.go[start : start + size]])
+            self._delete([EffectRef(WORKFLOW, DELETION, key) for key in go[start : start + size]])
         self.summary.deletions_waiting = len(self._beyond())
         if self._missing:
             self.summary.unproved = len(self._missing)
@@ -427,17 +474,14 @@ class SyncRun:
                 "the storage, then at: python -m interchange quarantine list",
             )
 
-    def _originals(self) -> list[Original]:
-        before = self._clock() - timedelta(days=self._sync.keep_days_before_delete)
-        wanted: list[Effect] = []
-        for state in (State.PLANNED, State.UNKNOWN):
-            wanted += self._ledger.list(
-                workflow=WORKFLOW,
-                kind=DELETION,
-                state=state,
-                key_prefix=f"{self._key}/",
-                created_before=before,
-            )
+    def _originals(self, state: State) -> list[Original]:
+        wanted = self._ledger.list(
+            workflow=WORKFLOW,
+            kind=DELETION,
+            state=state,
+            key_prefix=f"{self._key}/",
+            created_before=self._clock() - timedelta(days=self._sync.keep_days_before_delete),
+        )
         found = []
         for effect in wanted:
             file = self._ledger.get(file_ref_of(effect.ref))
@@ -472,45 +516,67 @@ class SyncRun:
                 effect = self._ledger.resume(ref, lease_s=self._lease_s, reason="deleting again")
             if effect.state is State.BEGUN and effect.owner == self._ledger.owner:
                 work.append(ref)
-        done: dict[EffectRef, dict[str, Any]] = {}
+        results: list[Deleted] = []
         try:
-            for ref, receipt, wrong in self._movers.each(self._prove_and_delete, work):
-                if wrong is None:
-                    done[ref] = receipt
-                else:
-                    self._missing.append(wrong)
-                    self._ledger.quarantine(ref, field="copy", reason=wrong)
-                    log.error("%s: the stored copy %s; the original stays", ref, wrong)
+            for deleted in self._movers.each(self._prove_and_delete, work):
+                results.append(deleted)  # noqa: PERF402  # as where files are moved
         except BaseException as exc:
-            self._finish_deletions(done)
+            done = self._finish_deletions(results)
             for ref in work:
                 if ref not in done:
                     # Deleted or not: the next try deletes again, which does no harm.
                     self._give_back(ref, f"the run stopped: {type(exc).__name__}")
             raise
-        self._finish_deletions(done)
+        self._finish_deletions(results)
+        for deleted in results:
+            if deleted.field is not None:
+                self._ledger.quarantine(deleted.ref, field=deleted.field, reason=deleted.reason)
+                log.error("%s is set aside: %s %s", deleted.ref, deleted.field, deleted.reason)
+            elif deleted.receipt is None:
+                self._ledger.release(deleted.ref, deleted.reason)
+                self.summary.undeleted += 1
+        self._missing += [deleted.reason for deleted in results if deleted.field == COPY]
+        away = [deleted for deleted in results if deleted.receipt is None and deleted.field is None]
+        if len(away) > 1 and len(away) == len(results):
+            raise Unavailable(
+                "spinoco.delete", f"none of {len(away)} originals could be deleted: {away[0].reason}"
+            )
 
-    def _finish_deletions(self, done: dict[EffectRef, dict[str, Any]]) -> None:
+    def _finish_deletions(self, results: Iterable[Deleted]) -> Collection[EffectRef]:
+        """First the manifest, then the ledger; what is done."""
+        done = {deleted.ref: deleted.receipt for deleted in results if deleted.receipt is not None}
         if done:
             self._write_manifest(list(done.values()))
             self._ledger.confirm_all(done)
             self.summary.deleted += len(done)
+        return done.keys()
 
-    def _prove_and_delete(self, ref: EffectRef) -> tuple[EffectRef, dict[str, Any], str | None]:
+    def _prove_and_delete(self, ref: EffectRef) -> Deleted:
         file = self._ledger.get(file_ref_of(ref))
         if file is None or file.receipt is None:
-            return ref, {}, "is not in the ledger"
+            return Deleted(ref=ref, field=COPY, reason="is not in the ledger")
         receipt = file.receipt
         if (wrong := self._movers.storage.prove(receipt["path"], content_of(receipt))) is not None:
-            return ref, {}, wrong
-        was_there = self._movers.hook.delete(receipt["source"])
+            return Deleted(ref=ref, field=COPY, reason=wrong)
+        try:
+            was_there = self._movers.hook.delete(receipt["source"])
+        except RateLimited:
+            raise
+        except Unavailable as exc:
+            return Deleted(ref=ref, reason=str(exc))
+        except Refused as exc:
+            if exc.status is None or is_not_let_in(exc):
+                raise
+            return Deleted(
+                ref=ref, field="original", reason=f"Spinoco refuses to delete it (HTTP {exc.status})"
+            )
         told = {name: receipt[name] for name in ("task", "type", "source", "path", "sha256")}
         moment = self._clock().isoformat(timespec="milliseconds")
-        return ref, {**told, "deleted_at": moment, "was_there": was_there}, None
+        return Deleted(ref=ref, receipt={**told, "deleted_at": moment, "was_there": was_there})
 
 
 def _is_due(effect: Effect, now: datetime) -> bool:
     """What is only late is looked for ever more seldom."""
     waited = effect.updated_at - effect.created_at
-    is_late = (effect.reason or "") == f"file {NOT_YET}"
+    is_late = (effect.reason or "") == f"{PUT_OFF}{NOT_YET}"
     return not is_late or waited < LATE_OFTEN or now - effect.updated_at >= LATE_AGAIN * waited

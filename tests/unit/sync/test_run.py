@@ -13,7 +13,7 @@ from interchange.errors import Busy, Refused, Unavailable
 from interchange.hooks.spinoco import SpinocoHook
 from interchange.ledger import State
 from interchange.storages.base import MANIFESTS
-from interchange.sync.pages import PAGE, PAGE_DONE, WORKFLOW
+from interchange.sync.pages import PAGE, PAGE_DONE, WORKFLOW, Source
 from interchange.sync.run import _is_due
 from tests.unit.sync.conftest import KINDS, World
 
@@ -548,3 +548,126 @@ def test_a_preview_asks_for_no_page(world: World) -> None:
     assert (preview["to_delete"], preview["beyond_max_deletions"], preview["files_waiting"]) == (1, 2, 0)
     assert [entry["operation"] for entry in world.sandbox.requests.entries(vendor="spinoco")] == ["get_task"]
     assert world.spinoco.deleted == set()
+
+
+# What is not the files' fault, and runs that were killed in the middle of something else
+
+
+def test_a_late_file_whose_next_attempt_was_killed_is_tried_again(world: World) -> None:
+    """Its page is closed long since: no page brings it back."""
+    world.add({"recordings": [20_000], "transcribed": True})
+    (late,) = [path for path in world.originals if "transcription" in path]
+    world.damage(late, "missing")
+    world.run()
+    (waiting,) = world.files(State.PLANNED)
+    world.worker("killed").begin(waiting.ref, lease_s=20)
+    world.expire()
+    world.damage(late, None)
+
+    assert world.run().stored == 1
+    assert world.is_complete()
+
+
+def test_runs_that_stopped_for_other_reasons_are_no_attempts_at_a_file(world: World) -> None:
+    world.settings |= {"attempts": 2}
+    world.add(number=3)
+    world.spinoco.set_options({"revoked": "files"})
+    for _ in range(4):
+        with pytest.raises(Refused):
+            world.run()
+    world.spinoco.set_options({"revoked": ""})
+    world.damage(min(world.originals), "cut")
+
+    assert (world.run().waiting, world.last.quarantined) == (1, 0)
+    assert (world.run().waiting, world.last.quarantined) == (0, 1)
+
+
+def test_a_file_a_person_has_put_back_gets_all_its_attempts_again(world: World) -> None:
+    world.settings |= {"attempts": 2}
+    world.add(number=1)
+    world.damage(min(world.originals), "cut")
+    for _ in range(2):
+        world.run()
+    (aside,) = world.files(State.QUARANTINED)
+    world.ledger.replay(aside.ref, by="a person", reason="try again")
+    assert (world.run().waiting, world.last.quarantined) == (1, 0)
+    assert (world.run().waiting, world.last.quarantined) == (0, 1)
+
+
+def test_a_bad_file_is_tried_once_in_a_run_whether_its_page_is_open_or_not(world: World) -> None:
+    world.add(number=15)
+    bad = min(world.originals)
+    world.damage(bad, "cut")
+    for _ in range(3):
+        world.sandbox.requests.clear()
+        world.run(max_pages=1)
+        assert len([entry for entry in world.calls("get_file") if entry["path"] == bad]) <= 1
+
+
+def test_a_file_another_synchronisation_fetches_is_waited_for_and_blocks_no_other(world: World) -> None:
+    world.add(number=3)
+    hook = SpinocoHook()
+    task = hook.first_page(world.sync.query()).tasks[0]
+    hook.close()
+    world.worker("another").begin(
+        Source(task_id=task.id, name="", path=task.get[0].path).ref, lease_s=20, digest="another/1"
+    )
+    with pytest.raises(Busy):
+        world.run()
+    assert [effect.owner for effect in world.files(State.BEGUN)] == ["another"]
+
+
+def test_an_original_that_cannot_be_deleted_stops_no_other(world: World) -> None:
+    world.settings |= {"delete": ["Recordings"], "parallel": 1}
+    world.add(number=4)
+    # As often as the HTTP layer tries.
+    world.fault("status", operation="delete_file", status=500, times=4)
+    assert (world.run().deleted, world.last.undeleted) == (3, 1)
+    assert (world.run().deleted, world.last.undeleted) == (1, 0)
+
+
+def test_if_no_original_can_be_deleted_the_run_fails(world: World) -> None:
+    world.settings |= {"delete": ["Recordings"]}
+    world.add(number=4)
+    world.fault("status", operation="delete_file", status=503, times=1000)
+    with pytest.raises(Unavailable, match="none of 4 originals"):
+        world.run()
+    world.sandbox.clear_faults()
+    assert world.run().deleted == 4
+
+
+def test_an_original_whose_deletion_is_refused_waits_for_a_person(world: World) -> None:
+    world.settings |= {"delete": ["Recordings"], "parallel": 1}
+    world.add(number=3)
+    world.fault("status", operation="delete_file", status=409)
+    assert world.run().deleted == 2
+    (refused,) = world.deletions(State.QUARANTINED)
+    assert (refused.field, "409" in (refused.reason or "")) == ("original", True)
+
+
+def test_deletions_a_killed_run_had_begun_are_within_its_limit(world: World) -> None:
+    world.settings |= {"delete": ["Recordings"], "keep_days_before_delete": 1, "max_deletions": 1}
+    world.add(number=3)
+    world.run()
+    world.days = 2
+    killed = world.worker("killed")
+    for effect in world.deletions():
+        killed.begin(effect.ref, lease_s=20)
+    world.expire()
+    assert (world.run().deleted, world.last.deletions_waiting) == (3, 0)
+
+
+@pytest.mark.parametrize("world", ["s3"], indirect=True)
+def test_a_worker_without_room_for_a_file_blames_no_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.settings |= {"attempts": 1}
+    world.add(number=2)
+    (world.folder / "interchange-spool").write_text("a file where the folder must be")
+    with pytest.raises(Unavailable) as away:
+        world.run()
+    assert away.value.operation == "storage.spool"
+    assert {effect.state for effect in world.files()} == {State.PLANNED}
+    (world.folder / "interchange-spool").unlink()
+    world.run()
+    assert world.is_complete()
