@@ -108,6 +108,9 @@ class Store(Vendor):
             if name.lower() not in HOP_BY_HOP | {"content-length", "date", "server"}
         ]
         announced = answer.headers.get("Content-Length")
+        if request.method == "HEAD":
+            # Nobody will read a body that is not there, and so end the connection.
+            upstream.close()
         return Response(
             status=answer.status,
             body=_pieces(upstream, answer),

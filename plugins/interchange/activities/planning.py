@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from interchange.errors import SettingsError
 from interchange.settings import load_settings
 from interchange.settings.knack_to_esb import App, Settings
-from interchange.settings.named import chosen
+from interchange.settings.named import as_planned, chosen, digest
 
 DAG_ID = "knack_to_esb"
 
@@ -44,7 +41,7 @@ def plan_apps(params: Mapping[str, Any]) -> list[PlannedApp]:
     limit = params.get("limit")
     return [
         PlannedApp(
-            name=app.name, limit=limit, dry_run=bool(params.get("dry_run")), settings_digest=_digest(app)
+            name=app.name, limit=limit, dry_run=bool(params.get("dry_run")), settings_digest=digest(app)
         )
         for app in chosen(settings.apps, params.get("apps"), key="apps")
     ]
@@ -57,14 +54,4 @@ def app_of(planned: PlannedApp) -> App:
     :raises SettingsError: they have changed since the plan was made.
     """
     settings: Settings = load_settings(DAG_ID)
-    for app in settings.apps:
-        if app.name == planned.name and _digest(app) == planned.settings_digest:
-            return app
-    raise SettingsError(
-        f"the settings of app {planned.name!r} have changed since this run was planned: clear task 'plan' of this run, "
-        "or start another run"
-    )
-
-
-def _digest(app: App) -> str:
-    return hashlib.sha256(json.dumps(app.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:32]
+    return as_planned(settings.apps, planned.name, planned.settings_digest, kind="app")

@@ -10,26 +10,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from interchange.errors import BadRecord, NotFound, RateLimited, Refused, SettingsError, Unavailable
+from interchange.errors import NotFound, RateLimited, Refused, SettingsError, Unavailable
 from interchange.settings.spinoco_sync import AzureStorage
 from interchange.storages.base import (
-    MANIFESTS,
     OTHER_CHECKSUM,
     Content,
     Digest,
-    Occupied,
     Spooled,
-    Storage,
     Stored,
     difference,
     difference_of_bytes,
 )
+from interchange.storages.objects import ObjectStore
 
 OPERATION = "storage.azure"
-LARGEST = 5000 << 20
 IN_ONE_PIECE = 64 << 20
 """The client library sends more than this in blocks."""
 # The library's own repetitions wait for minutes; whoever calls repeats what is worth it.
@@ -40,17 +37,19 @@ def _md5() -> Digest:
     return hashlib.md5(usedforsecurity=False)
 
 
-class AzureContainer(Storage):
+class AzureContainer(ObjectStore):
     """A container, through Airflow's connection."""
+
+    operation = OPERATION
+    largest = 5000 << 20
 
     digests: ClassVar[Mapping[str, Callable[[], Digest]]] = {"md5": _md5}
 
     def __init__(self, settings: AzureStorage, *, name: str) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, prefix=settings.prefix)
         # The library notes each request's address, and with it names of files, in the task's log.
         logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
         self._settings = settings
-        self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         with self._translated():
             from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 
@@ -59,17 +58,15 @@ class AzureContainer(Storage):
 
     @property
     def place(self) -> str:
-        return f"azure://{self._container.account_name}/{self._settings.container}/{self._prefix}".rstrip("/")
+        return f"azure://{self._container.account_name}/{self._settings.container}/{self.prefix}".rstrip("/")
 
-    def store(self, file: Spooled, path: str, *, key: str) -> None:
-        if file.size > LARGEST:
-            raise BadRecord("file", f"has more than {LARGEST} bytes, which Azure does not take in one piece")
+    def put(self, file: Spooled, name: str, *, key: str) -> bool:
         from azure.core.exceptions import ResourceExistsError
         from azure.storage.blob import ContentSettings
 
         with self._translated(), file.path.open("rb") as content:
             try:
-                self._blob(path).upload_blob(
+                self._container.get_blob_client(name).upload_blob(
                     content,
                     length=file.size,
                     overwrite=False,
@@ -79,16 +76,8 @@ class AzureContainer(Storage):
                     **OPTIONS,
                 )
             except ResourceExistsError:
-                found = self.look(path)
-                if found is None or (found.key, found.sha256) != (key, file.sha256):
-                    raise Occupied(OPERATION, "another blob has this name already") from None
-        file.path.unlink(missing_ok=True)
-
-    def flush(self, paths: Iterable[str]) -> None:
-        """What the service has taken it keeps."""
-
-    def settled(self, keys: Iterable[str]) -> None:
-        """Whose an object is stands beside it, for ever."""
+                return False
+        return True
 
     def look(self, path: str) -> Stored | None:
         return _stored(self._facts(path))
@@ -130,16 +119,15 @@ class AzureContainer(Storage):
 
     def paths(self) -> Iterator[str]:
         with self._translated():
-            for name in self._container.list_blob_names(name_starts_with=self._prefix or None, **OPTIONS):
-                path = name.removeprefix(self._prefix)
-                if not path.startswith(f"{MANIFESTS}/"):
-                    yield path
+            yield from self.data(
+                self._container.list_blob_names(name_starts_with=self.prefix or None, **OPTIONS)
+            )
 
     def close(self) -> None:
         self._container.close()
 
     def _blob(self, path: str) -> Any:
-        return self._container.get_blob_client(f"{self._prefix}{path}")
+        return self._container.get_blob_client(f"{self.prefix}{path}")
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from interchange.errors import NotFound, RateLimited, Refused, SettingsError, Unavailable
 from interchange.settings.spinoco_sync import GcsStorage
 from interchange.storages.base import (
     CHUNK,
-    MANIFESTS,
     OTHER_CHECKSUM,
     Content,
     Digest,
-    Occupied,
     Spooled,
-    Storage,
     Stored,
     difference,
     difference_of_bytes,
 )
+from interchange.storages.objects import ObjectStore
 
 OPERATION = "storage.gcs"
 TIMEOUT_S = 60.0
@@ -41,26 +39,27 @@ def _crc32c() -> Digest:
     return made
 
 
-class GcsBucket(Storage):
+class GcsBucket(ObjectStore):
     """A bucket, through Airflow's connection."""
+
+    operation = OPERATION
 
     digests: ClassVar[Mapping[str, Callable[[], Digest]]] = {"crc32c": _crc32c}
 
     def __init__(self, settings: GcsStorage, *, name: str) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, prefix=settings.prefix)
         self._settings = settings
-        self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         with self._translated():
             self._bucket: Any = _client(settings).bucket(settings.bucket, user_project=settings.project)
 
     @property
     def place(self) -> str:
-        return f"gs://{self._settings.bucket}/{self._prefix}".rstrip("/")
+        return f"gs://{self._settings.bucket}/{self.prefix}".rstrip("/")
 
-    def store(self, file: Spooled, path: str, *, key: str) -> None:
+    def put(self, file: Spooled, name: str, *, key: str) -> bool:
         from google.api_core.exceptions import PreconditionFailed
 
-        blob = self._blob(path)
+        blob = self._bucket.blob(name)
         blob.metadata = {"interchange-key": key, "sha256": file.sha256}
         blob.crc32c = base64.b64encode(file.digests["crc32c"]).decode()
         blob.chunk_size = IN_ONE_PIECE if file.size > IN_ONE_PIECE else None
@@ -75,23 +74,15 @@ class GcsBucket(Storage):
                     retry=None,
                 )
             except PreconditionFailed:
-                found = self.look(path)
-                if found is None or (found.key, found.sha256) != (key, file.sha256):
-                    raise Occupied(OPERATION, "another object has this name already") from None
-        file.path.unlink(missing_ok=True)
-
-    def flush(self, paths: Iterable[str]) -> None:
-        """What the service has taken it keeps."""
-
-    def settled(self, keys: Iterable[str]) -> None:
-        """Whose an object is stands beside it, for ever."""
+                return False
+        return True
 
     def look(self, path: str) -> Stored | None:
         return _stored(self._facts(path))
 
     def _facts(self, path: str) -> Any:
         with self._translated():
-            return self._bucket.get_blob(f"{self._prefix}{path}", timeout=TIMEOUT_S, retry=None)
+            return self._bucket.get_blob(f"{self.prefix}{path}", timeout=TIMEOUT_S, retry=None)
 
     def prove(self, path: str, content: Content) -> str | None:
         """By the service's own CRC32C, computed from what it received; by reading where the receipt has none."""
@@ -114,18 +105,16 @@ class GcsBucket(Storage):
 
     def paths(self) -> Iterator[str]:
         with self._translated():
-            for blob in self._bucket.client.list_blobs(
-                self._bucket, prefix=self._prefix, timeout=TIMEOUT_S, retry=None
-            ):
-                path = blob.name.removeprefix(self._prefix)
-                if not path.startswith(f"{MANIFESTS}/"):
-                    yield path
+            listed = self._bucket.client.list_blobs(
+                self._bucket, prefix=self.prefix, timeout=TIMEOUT_S, retry=None
+            )
+            yield from self.data(blob.name for blob in listed)
 
     def close(self) -> None:
         self._bucket.client.close()
 
     def _blob(self, path: str) -> Any:
-        return self._bucket.blob(f"{self._prefix}{path}")
+        return self._bucket.blob(f"{self.prefix}{path}")
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -9,38 +9,37 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from interchange.errors import BadRecord, NotFound, RateLimited, Refused, SettingsError, Unavailable
+from interchange.errors import NotFound, RateLimited, Refused, SettingsError, Unavailable
 from interchange.settings.spinoco_sync import S3Storage
 from interchange.storages.base import (
     CHUNK,
-    MANIFESTS,
     Content,
-    Occupied,
     Spooled,
-    Storage,
     Stored,
     difference,
     difference_of_bytes,
 )
+from interchange.storages.objects import ObjectStore
 
 OPERATION = "storage.s3"
-LARGEST = 5 << 30
 _THROTTLED = ("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded")
 _EXISTS = ("PreconditionFailed", "412")
 # While another upload of the same key is being decided.
 _UNDECIDED = ("ConditionalRequestConflict", "409")
 
 
-class S3Bucket(Storage):
+class S3Bucket(ObjectStore):
     """A bucket, through Airflow's connection."""
 
+    operation = OPERATION
+    largest = 5 << 30
+
     def __init__(self, settings: S3Storage, *, name: str) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, prefix=settings.prefix)
         self._settings = settings
-        self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         with self._translated():
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
@@ -49,15 +48,14 @@ class S3Bucket(Storage):
 
     @property
     def place(self) -> str:
-        return f"s3://{self._settings.bucket}/{self._prefix}".rstrip("/")
+        return f"s3://{self._settings.bucket}/{self.prefix}".rstrip("/")
 
-    def store(self, file: Spooled, path: str, *, key: str) -> None:
-        if file.size > LARGEST:
-            raise BadRecord("file", f"has more than {LARGEST} bytes, which S3 does not take in one piece")
+    def put(self, file: Spooled, name: str, *, key: str) -> bool:
         with self._translated(), file.path.open("rb") as content:
             try:
                 answer = self._client.put_object(
-                    **self._named(path),
+                    Bucket=self._settings.bucket,
+                    Key=name,
                     Body=content,
                     ContentLength=file.size,
                     ChecksumAlgorithm="SHA256",
@@ -68,18 +66,9 @@ class S3Bucket(Storage):
             except self._client.exceptions.ClientError as exc:
                 if _code(exc) not in _EXISTS:
                     raise
-                found = self.look(path)
-                if found is None or (found.key, found.sha256) != (key, file.sha256):
-                    raise Occupied(OPERATION, "another object has this name already") from None
-            else:
-                _check_that_it_is_s3(answer)
-        file.path.unlink(missing_ok=True)
-
-    def flush(self, paths: Iterable[str]) -> None:
-        """What the service has taken it keeps."""
-
-    def settled(self, keys: Iterable[str]) -> None:
-        """Whose an object is stands beside it, for ever."""
+                return False
+        _check_that_it_is_s3(answer)
+        return True
 
     def look(self, path: str) -> Stored | None:
         with self._translated():
@@ -122,19 +111,15 @@ class S3Bucket(Storage):
     def paths(self) -> Iterator[str]:
         with self._translated():
             listed = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._settings.bucket, Prefix=self._prefix
+                Bucket=self._settings.bucket, Prefix=self.prefix
             )
-            for page in listed:
-                for entry in page.get("Contents", []):
-                    path = entry["Key"].removeprefix(self._prefix)
-                    if not path.startswith(f"{MANIFESTS}/"):
-                        yield path
+            yield from self.data(entry["Key"] for page in listed for entry in page.get("Contents", []))
 
     def close(self) -> None:
         self._client.close()
 
     def _named(self, path: str) -> dict[str, str]:
-        return {"Bucket": self._settings.bucket, "Key": f"{self._prefix}{path}"}
+        return {"Bucket": self._settings.bucket, "Key": f"{self.prefix}{path}"}
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

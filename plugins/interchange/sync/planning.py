@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from interchange.errors import SettingsError
 from interchange.settings import load_settings
-from interchange.settings.named import chosen
+from interchange.settings.named import as_planned, chosen, digest
 from interchange.settings.spinoco_sync import Settings, Sync
 
 DAG_ID = "spinoco_sync"
@@ -49,7 +46,7 @@ def plan_syncs(params: Mapping[str, Any]) -> list[PlannedSync]:
             max_pages=params.get("max_pages"),
             dry_run=bool(params.get("dry_run")),
             delete_waiting=bool(params.get("delete_waiting")),
-            settings_digest=_digest(sync),
+            settings_digest=digest(sync),
         )
         for sync in chosen(settings.syncs, params.get("syncs"), key="syncs")
     ]
@@ -62,14 +59,4 @@ def sync_of(planned: PlannedSync) -> Sync:
     :raises SettingsError: they have changed since the plan was made.
     """
     settings: Settings = load_settings(DAG_ID)
-    for sync in settings.syncs:
-        if sync.name == planned.name and _digest(sync) == planned.settings_digest:
-            return sync
-    raise SettingsError(
-        f"the settings of sync {planned.name!r} have changed since this run was planned: clear task 'plan' of this "
-        "run, or start another run"
-    )
-
-
-def _digest(sync: Sync) -> str:
-    return hashlib.sha256(json.dumps(sync.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:32]
+    return as_planned(settings.syncs, planned.name, planned.settings_digest, kind="sync")

@@ -21,6 +21,8 @@ AT_ONCE = 10
 """The most SQS gives."""
 INVISIBLE_S = 360
 """A message comes again after this time; longer than Airflow waits for an event to be kept (300 s)."""
+REMEMBERED = 1000
+"""So many objects' last uploads are known; a doubled event of another one starts a run that finds nothing to do."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 
 
@@ -92,7 +94,10 @@ class QueueProducer(SharedStreamProducer):
             for found in receipt.message.objects:
                 place = found.bucket, found.key
                 if not found.adds_nothing_to(self._last.get(place)):
+                    self._last.pop(place, None)
                     self._last[place] = found
+        while len(self._last) > REMEMBERED:
+            del self._last[next(iter(self._last))]
         await self._delete(done)
 
     def _is_known(self, message: Message) -> bool:

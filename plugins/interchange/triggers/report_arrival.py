@@ -62,8 +62,9 @@ class ReportArrivalTrigger(BaseEventTrigger):
                 continue
             try:
                 bucket, key = await sync_to_async(self._wanted, thread_sensitive=False)()
-            except SettingsError as exc:
-                self.log.warning("Message %s waits in the queue: %s", message.message_id, exc)
+            except Exception as exc:  # noqa: BLE001  # settings, or Airflow itself for a moment: this must go on
+                reason = str(exc) if isinstance(exc, SettingsError) else type(exc).__name__
+                self.log.warning("Message %s waits in the queue: %s", message.message_id, reason)
                 reject_shared_stream_event()
                 continue
             for found in message.objects:

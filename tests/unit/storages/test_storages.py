@@ -68,8 +68,14 @@ class Place:
 
 @pytest.fixture(params=KINDS)
 def place(
-    request: pytest.FixtureRequest, sandbox: Sandbox, airflow: Connections, tmp_path: Path
+    request: pytest.FixtureRequest,
+    sandbox: Sandbox,
+    airflow: Connections,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Place]:
+    # Unfinished files of a cloud's are in the worker's temporary folder, which tests share.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     made = Place(request.param, sandbox, tmp_path)
     yield made
     for storage in made.opened:

@@ -9,10 +9,13 @@ from typing import Any
 
 import boto3
 import pytest
+from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable
 from airflow.triggers.base import TriggerEvent
 from airflow.triggers.shared_stream import AdvanceItem, AdvanceOutcome
 
 from include.sandbox.emulators import S3
+from interchange.operators.ticket_closure import beside_arrivals
+from interchange.settings.parse_time import Events
 from interchange.triggers import queue, report_arrival
 from interchange.triggers.queue import Message, QueueProducer, Receipt
 from interchange.triggers.report_arrival import ReportArrivalTrigger
@@ -93,7 +96,7 @@ def taken(made: QueueProducer, number: int) -> list[tuple[Message, Receipt]]:
 
     async def pull() -> list[tuple[Message, Receipt]]:
         stream = made.open_stream()
-        return [await asyncio.wait_for(anext(stream), timeout=20) for _ in range(number)]
+        return [await asyncio.wait_for(anext(stream), timeout=90) for _ in range(number)]
 
     return asyncio.run(pull())
 
@@ -138,6 +141,28 @@ def test_settings_without_a_workbook_leave_the_message_for_later(
     )
     assert events(read(message(record(KEY)))) == []
     assert refused == [True]
+
+
+def test_an_airflow_that_gives_no_variable_leaves_the_message_for_later(
+    sqs: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trigger outlives it: its end would be the end of all arrivals."""
+    refused: list[bool] = []
+    monkeypatch.setattr(
+        "airflow.triggers.shared_stream.reject_shared_stream_event", lambda: refused.append(True)
+    )
+    monkeypatch.delenv("AIRFLOW_VAR_INTERCHANGE_TICKET_CLOSURE")
+    monkeypatch.setattr("airflow.sdk.Variable.get", lambda *_, **__: (_ for _ in ()).throw(ConnectionError()))
+    assert events(read(message(record(KEY)))) == []
+    assert refused == [True]
+
+
+def test_no_more_uploads_are_remembered_than_fit(sqs: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "REMEMBERED", 2)
+    made = producer(sqs)
+    for key in ("a", "b", "c"):
+        advance(made, Receipt(handle="h", message=read(message(record(key)))))
+    assert [key for _, key in made._last] == ["b", "c"]
 
 
 def test_a_message_leaves_the_queue_only_when_its_event_is_kept(sqs: Queue) -> None:
@@ -223,3 +248,15 @@ def test_a_queue_that_cannot_delete_keeps_the_stream_alive(sqs: Queue) -> None:
     ((_, receipt),) = taken(made, 1)
     sqs.client.delete_queue(QueueUrl=sqs.url)
     advance(made, receipt)
+
+
+def test_the_dag_is_started_by_schedule_arrival_or_both() -> None:
+    weekly = CronDataIntervalTimetable("0 7 * * 1", timezone="UTC")
+    queue_of = Events(queue_url="https://sqs.example/q")
+    assert beside_arrivals(weekly, None) is weekly
+    assert beside_arrivals(None, None) is None
+    (asset,) = beside_arrivals(None, queue_of)
+    assert asset.watchers[0].trigger.queue_url == "https://sqs.example/q"
+    both = beside_arrivals(weekly, queue_of)
+    assert isinstance(both, AssetOrTimeSchedule)
+    assert both.timetable is weekly
