@@ -16,7 +16,7 @@ from interchange.ledger.database import transaction
 from interchange.ledger.receipts import encode
 from interchange.ledger.schema import effects
 from interchange.mails.plans import WORKFLOW, plan_ref, read_plan
-from interchange.mails.sending import CLOSING, MAIL
+from interchange.mails.sending import CLOSING, MAIL, NOT_TAKEN
 from tests.unit.mails.conftest import MONDAY, World
 
 DAY = date(2025, 11, 21)
@@ -237,6 +237,34 @@ def test_a_batch_whose_refusal_was_lost_is_halved_by_the_next_try(world: World) 
 
     assert world.told == {"ann": ["0"], "cy": ["2"]}
     assert (summary.sent, summary.refused, summary.unknown) == (2, 1, 0)
+    assert world.is_settled()
+
+
+def test_a_batch_that_was_being_noted_as_refused_needs_no_person(world: World) -> None:
+    """A process was killed in the middle of it: one of the two mails still says that both were posted."""
+    world.has("1", "ann", DAY)
+    world.has("2", "bob", DAY)
+    planned = world.plan(batch_size=2)
+    mails = list(read_plan(world.ledger, planned["digest"]))
+    refs = [EffectRef(WORKFLOW, MAIL, f"{week_of(world.now)}/{mail.customer}") for mail in mails]
+    killed = world._worker("killed")
+    for ref, mail in zip(refs, mails, strict=True):
+        killed.begin(ref, lease_s=0.5, digest=mail.digest)
+    killed.save_progress(refs[0], NOT_TAKEN)
+    killed.save_progress(
+        refs[1],
+        {
+            "key": "of both",
+            "batch": [ref.key for ref in refs],
+            "digest": mails[1].digest,
+            "content": mails[1].content,
+            "tickets": [ticket.key for ticket in mails[1].tickets],
+        },
+    )
+    wait(0.6)
+
+    assert world.send(planned, batch_size=2).sent == 2
+    assert world.told == {"ann": ["1"], "bob": ["2"]}
     assert world.is_settled()
 
 
