@@ -54,7 +54,12 @@ class LocalDisk(Storage):
     def store(self, file: Spooled, path: str, *, key: str) -> None:
         target = self._root / path
         with _translated():
-            self._make_folder(target.parent)
+            try:
+                self._make_folder(target.parent)
+            except (FileExistsError, NotADirectoryError):
+                raise Occupied(OPERATION, "another file has the name of its folder") from None
+            if target.is_dir():
+                raise Occupied(OPERATION, "a folder has this name already")
             with file.path.open("rb") as content:
                 os.fsync(content.fileno())
             try:

@@ -293,6 +293,17 @@ def test_a_disk_that_may_not_be_written_is_for_a_person(tmp_path: Path) -> None:
             open_storage(settings, name="archive")
 
 
+@pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a")])
+def test_a_name_that_is_a_folder_elsewhere_is_taken(tmp_path: Path, first: str, second: str) -> None:
+    """One such name may not stop a whole synchronisation."""
+    settings = LocalStorage.model_validate({"provider": "local", "save_to": str(tmp_path)})
+    storage = open_storage(settings, name="archive")
+    storage.store(spooled(storage, b"first"), first, key="task/1")
+    with pytest.raises(Occupied):
+        storage.store(spooled(storage, b"second"), second, key="task/2")
+    assert (tmp_path / first).read_bytes() == b"first"
+
+
 def test_a_full_disk_means_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = LocalStorage.model_validate({"provider": "local", "save_to": str(tmp_path)})
     storage = open_storage(settings, name="archive")
