@@ -152,6 +152,31 @@ def get_provider_info() -> dict[str, Any]:
                 },
                 "conn-fields": {"ca_bundle": _CA_BUNDLE},
             },
+            {
+                "connection-type": "webex",
+                "hook-class-name": "interchange.hooks.webex.WebexHook",
+                "hook-name": "Webex",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema"],
+                    "relabeling": {
+                        "host": "Base URL",
+                        "port": "Port",
+                        "login": "Client id (of an integration or service app)",
+                        "password": "Bot token, or client secret",
+                    },
+                    "placeholders": {"host": "https://webexapis.com/v1", "port": _PORT},
+                },
+                "conn-fields": {
+                    "webhook_secret": _secret(
+                        "Webhook secret", "Of a bot: proves that an event comes from Webex"
+                    ),
+                    "refresh_token": _secret("Refresh token", "Of a client: not needed after a log-in"),
+                    "host_email": _text("Host", "Whose meetings they are; needs an admin's scopes"),
+                    "access_token": _secret("Access token", "Used as it is, and never renewed"),
+                    "scopes": _text("Scopes", "Asked for at the log-in; those for meetings unless given"),
+                    "ca_bundle": _CA_BUNDLE,
+                },
+            },
         ],
         "extra-links": [
             "interchange.operators.links.LedgerLink",

@@ -7,11 +7,12 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Insert, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -138,3 +139,10 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Connection]:
         if isinstance(exc, (OperationalError, InterfaceError)) or exc.connection_invalidated:
             raise Unavailable("ledger", "its database cannot be reached or is locked") from exc
         raise
+
+
+def insert_unless_there(connection: Connection, table: Table, values: Mapping[str, Any]) -> Insert:
+    """A statement that adds a row, or leaves the one alone that has its key already."""
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement: Insert = dialect.insert(table).values(dict(values)).on_conflict_do_nothing()
+    return statement

@@ -32,7 +32,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration: a ledger at this revision is used without loading Alembic."""
 VERSION_TABLE = "interchange_alembic_version"
 
@@ -192,4 +192,13 @@ pins = Table(
     metadata,
     Column("name", String(128), primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", String(256), primary_key=True),
+    # Encrypted with Airflow's Fernet key.
+    Column("sealed", Text, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
 )

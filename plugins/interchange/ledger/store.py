@@ -334,9 +334,9 @@ class Ledger(LedgerReader):
         :return: False if there is no cipher: then nothing is kept, rather than in clear.
         :raises ClaimLost: the claim is not ours (any more).
         """
-        if self._cipher is None:
+        text = self.seal(json.dumps(dict(progress), allow_nan=False))
+        if text is None:
             return False
-        text = self._cipher.encrypt(json.dumps(dict(progress), allow_nan=False).encode()).decode("ascii")
         with transaction(self.engine) as connection:
             row = connection.execute(
                 update(effects)
@@ -349,18 +349,32 @@ class Ledger(LedgerReader):
 
     def load_progress(self, ref: EffectRef) -> dict[str, Any] | None:
         """Return the last progress kept, None if there is none or the key that encrypted it is gone."""
+        with transaction(self.engine, write=False) as connection:
+            sealed = connection.execute(select(effects.c.progress).where(named(ref))).scalar()
+        text = None if sealed is None else self.unseal(sealed)
+        if text is None:
+            if sealed is not None and self._cipher is not None:
+                log.warning("The progress of %s was encrypted with another Fernet key: starting it anew", ref)
+            return None
+        progress: dict[str, Any] = json.loads(text)
+        return progress
+
+    # Secrets
+
+    def seal(self, text: str) -> str | None:
+        """Encrypt a text; None if there is no key: then it must not be kept."""
+        return None if self._cipher is None else self._cipher.encrypt(text.encode()).decode("ascii")
+
+    def unseal(self, sealed: str) -> str | None:
+        """Decrypt it; None if there is no key, or another than the one that encrypted it."""
         from cryptography.fernet import InvalidToken
 
-        with transaction(self.engine, write=False) as connection:
-            text = connection.execute(select(effects.c.progress).where(named(ref))).scalar()
-        if text is None or self._cipher is None:
+        if self._cipher is None:
             return None
         try:
-            progress: dict[str, Any] = json.loads(self._cipher.decrypt(text.encode("ascii")))
+            return self._cipher.decrypt(sealed.encode("ascii")).decode()
         except InvalidToken:
-            log.warning("The progress of %s was encrypted with another Fernet key: starting it anew", ref)
             return None
-        return progress
 
     # The whole pattern
 

@@ -44,5 +44,7 @@ WORKFLOWS: Mapping[str, Workflow] = {
     "spinoco_sync": Workflow(
         module="interchange.settings.spinoco_sync", schedule="*/5 * * * *", names_under="syncs"
     ),
+    "webex_roulette": Workflow(module="interchange.settings.webex_roulette", schedule="0 6 * * 1"),
+    "webex_upkeep": Workflow(module="interchange.settings.webex_upkeep", schedule="45 8 * * *"),
     "interchange_doctor": Workflow(module="interchange.settings.interchange_doctor", schedule="30 5 * * *"),
 }

@@ -15,6 +15,7 @@ import pytest
 from interchange.cli import main
 from interchange.errors import Unavailable
 from interchange.ledger import Effect, EffectRef, State
+from interchange.ledger.schema import REVISION
 from interchange.ledger.verify import VERIFIERS, Verdict, VerifyResult
 
 Run = Callable[..., tuple[int, str, str]]
@@ -148,7 +149,7 @@ def test_personal_data_is_pruned(run, ledger, ref):
 
 def test_migrating_makes_the_ledger(empty_database_url, capsys):
     assert main(["migrate", "--database", empty_database_url]) == 0
-    assert capsys.readouterr().out == "The ledger is at revision 0001\n"
+    assert capsys.readouterr().out == f"The ledger is at revision {REVISION}\n"
 
 
 @pytest.mark.parametrize(

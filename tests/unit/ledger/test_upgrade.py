@@ -10,6 +10,7 @@ from sqlalchemy import event, inspect
 from interchange.errors import SettingsError, Unavailable
 from interchange.ledger import Ledger
 from interchange.ledger.database import make_engine
+from interchange.ledger import roulette_tables  # noqa: F401  # adds its tables to the metadata
 from interchange.ledger.schema import REVISION, VERSION_TABLE, metadata
 from interchange.ledger.upgrade import migrate, revision
 
