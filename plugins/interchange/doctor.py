@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from interchange.hooks.http import VendorHook
     from interchange.settings.parse_time import Events
 
+    HookMaker = Callable[[str], VendorHook]
+
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +44,7 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Everything there is to look at, one after another."""
-    hooks: dict[str, type[VendorHook]] = {}
+    hooks: dict[str, HookMaker] = {}
     for dag_id in WORKFLOWS:
         if (absent := _absent(dag_id)) is not None:
             yield absent
@@ -78,8 +80,11 @@ def _absent(dag_id: str) -> Finding | None:
     return Finding(subject=subject, health=Health.LOOK, detail=detail)
 
 
-def _connection(conn_id: str, hook: type[VendorHook]) -> Finding:
-    well, detail = hook(conn_id).test_connection()
+def _connection(conn_id: str, hook: HookMaker) -> Finding:
+    try:
+        well, detail = hook(conn_id).test_connection()
+    except InterchangeError as exc:
+        well, detail = False, str(exc)
     return Finding(subject=f"connection {conn_id}", health=Health.GOOD if well else Health.BAD, detail=detail)
 
 
@@ -120,13 +125,13 @@ def _ledger() -> Iterator[Finding]:
             yield Finding(subject=f"{state} effects", health=Health.LOOK, detail=detail)
 
 
-def _of_exports(settings: Any) -> dict[str, type[VendorHook]]:
+def _of_exports(settings: Any) -> dict[str, HookMaker]:
     from interchange.hooks.modo import ModoHook
     from interchange.hooks.onedrive import OneDriveHook
     from interchange.hooks.qualtrics import QualtricsHook
     from interchange.settings.qualtrics_to_onedrive import OneDriveDestination
 
-    found: dict[str, type[VendorHook]] = {}
+    found: dict[str, HookMaker] = {}
     for export in settings.exports:
         found[export.conn_id] = QualtricsHook
         if isinstance(export.destination, OneDriveDestination):
@@ -136,41 +141,55 @@ def _of_exports(settings: Any) -> dict[str, type[VendorHook]]:
     return found
 
 
-def _of_apps(settings: Any) -> dict[str, type[VendorHook]]:
+def _of_apps(settings: Any) -> dict[str, HookMaker]:
     from interchange.hooks.esb import EsbHook
     from interchange.hooks.knack import KnackHook
 
-    found: dict[str, type[VendorHook]] = {}
+    found: dict[str, HookMaker] = {}
     for app in settings.apps:
         found[app.knack_conn_id] = KnackHook
         found[app.esb_conn_id] = EsbHook
     return found
 
 
-def _of_mails(settings: Any) -> dict[str, type[VendorHook]]:
+def _of_mails(settings: Any) -> dict[str, HookMaker]:
     # Google's and Amazon's connections are Airflow's own, with a Test button of theirs.
     from interchange.hooks.mail_webhook import MailWebhookHook
 
     return {settings.webhook_conn_id: MailWebhookHook}
 
 
-def _of_syncs(settings: Any) -> dict[str, type[VendorHook]]:
+def _of_syncs(settings: Any) -> dict[str, HookMaker]:
     # The stores' connections are Airflow's own, with a Test button of theirs.
     from interchange.hooks.spinoco import SpinocoHook
 
     return {sync.conn_id: SpinocoHook for sync in settings.syncs}
 
 
-def _of_nothing(_settings: Any) -> dict[str, type[VendorHook]]:
+def _of_roulette(settings: Any) -> dict[str, HookMaker]:
+    from interchange.hooks.webex import WebexHook
+    from interchange.ledger.connection import open_ledger
+    from interchange.ledger.tokens import TokenVault
+
+    def renewing(conn_id: str) -> VendorHook:
+        # An old token is renewed, and kept, as a run would do it.
+        return WebexHook(conn_id, vault=TokenVault(open_ledger(owner="doctor")))
+
+    return {settings.bot_conn_id: WebexHook, settings.meetings_conn_id: renewing}
+
+
+def _of_nothing(_settings: Any) -> dict[str, HookMaker]:
     return {}
 
 
-_CONNECTIONS: Mapping[str, Callable[[Any], dict[str, type[VendorHook]]]] = {
+_CONNECTIONS: Mapping[str, Callable[[Any], dict[str, HookMaker]]] = {
     "interchange_doctor": _of_nothing,
     "knack_to_esb": _of_apps,
     "qualtrics_to_onedrive": _of_exports,
     "spinoco_sync": _of_syncs,
     "ticket_closure": _of_mails,
+    "webex_roulette": _of_roulette,
+    "webex_upkeep": _of_nothing,
 }
 """Which connections a workflow's settings name, and the hook that tests each."""
 

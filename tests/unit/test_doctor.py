@@ -85,6 +85,8 @@ def test_connections_of_airflows_database_are_tried(home: Path) -> None:
         "settings of knack_to_esb": "look",
         "settings of ticket_closure": "look",
         "settings of spinoco_sync": "look",
+        "settings of webex_roulette": "look",
+        "settings of webex_upkeep": "ok",
         "settings of interchange_doctor": "ok",
         "connection qualtrics_default": "ok",
         "connection onedrive_default": "ok",
