@@ -1,0 +1,192 @@
+"""
+What is how bad, as whole numbers, so that no rounding decides and one number compares two draws.
+
+Each kind of harm weighs more than all smaller ones of a round together, up to 8,000 people: the constants are powers
+of two far enough apart. Harm between rounds is shared out over pairs of rounds (a pair that meets three times has met
+again three times). So the cost of one round, given the others, is exact, and making each round best in turn never makes
+the draw worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+from interchange.core.pairing.problem import MET, Problem
+
+LEFT_OUT = 1 << 60
+TRIO = 1 << 54
+SAME_DEPARTMENT = 1 << 48
+TWICE_RUNNING = 1 << 42
+UNEVEN_REST = 1 << 36
+MET_IN_DRAW = 1 << 28
+# A person's past share of rests, in sixteenths: between the harms of a round and those of single pairs.
+PAST_REST = 1 << 15
+# The smallest harms, together below 2**16 for a pair that met less than five times.
+MET_BEFORE = 10_000
+TRIO_AGAIN = 8_000
+NEAR = 50
+_PAST_LIMIT = 1 << 20  # of a pair that met a hundred times
+_HALF_DAYS = 56  # a meeting eight weeks ago weighs half as much as one today
+
+Member = tuple[int, ...]
+
+
+def nearness(days: int) -> int:
+    """How recent something is: ``MET_BEFORE`` today, half of it eight weeks from now or ago, always above 0."""
+    return MET_BEFORE * _HALF_DAYS // (_HALF_DAYS + abs(days))
+
+
+def past_cost(problem: Problem, code: int, day: int) -> int:
+    """What past meetings make of a meeting on this day: any counts, many and recent ones count more."""
+    meetings = problem.met.get(code)
+    if not meetings:
+        return 0
+    most = max(weight for _, weight in meetings)
+    recent = sum(weight * nearness(day - when) for when, weight in meetings)
+    return min(_PAST_LIMIT, (MET_BEFORE * most + recent) // MET)
+
+
+class Schedule:
+    """
+    Groups by round, with what is needed to say what a change costs.
+
+    A round is taken out (:meth:`lift`), solved given the others, and put back (:meth:`put`).
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        rounds = len(problem.days)
+        self.groups: list[tuple[Member, ...]] = [()] * rounds
+        self.resting: list[frozenset[int]] = [frozenset()] * rounds
+        # Rounds by pair, by resting person, by person in a trio.
+        self.meetings: dict[int, list[int]] = {}
+        self._rests: dict[int, list[int]] = {}
+        self._trios: dict[int, list[int]] = {}
+        self._before: list[dict[int, int]] = []
+        self._after: list[dict[int, int]] = [{} for _ in range(rounds)]
+        last: dict[int, int] = {}
+        for number, present in enumerate(problem.present):
+            self._before.append({person: last[person] for person in present if person in last})
+            for person in present:
+                if person in last:
+                    self._after[last[person]][person] = number
+                last[person] = number
+
+    def put(self, number: int, groups: Iterable[Member]) -> None:
+        """Set an empty round; whoever is present and in no group rests."""
+        self.groups[number] = tuple(sorted(tuple(sorted(group)) for group in groups))
+        self.resting[number] = frozenset(self.problem.present[number]).difference(*self.groups[number])
+        for group in self.groups[number]:
+            for code in self.codes(group):
+                self.meetings.setdefault(code, []).append(number)
+            if len(group) > 2:
+                for person in group:
+                    self._trios.setdefault(person, []).append(number)
+        for person in self.resting[number]:
+            self._rests.setdefault(person, []).append(number)
+
+    def lift(self, number: int) -> tuple[Member, ...]:
+        """Empty a round; gives the groups it had."""
+        before = self.groups[number]
+        for group in before:
+            for code in self.codes(group):
+                self.meetings[code].remove(number)
+            if len(group) > 2:
+                for person in group:
+                    self._trios[person].remove(number)
+        for person in self.resting[number]:
+            self._rests[person].remove(number)
+        self.groups[number], self.resting[number] = (), frozenset()
+        return before
+
+    def copy(self) -> Schedule:
+        twin = Schedule(self.problem)
+        for number, groups in enumerate(self.groups):
+            twin.put(number, groups)
+        return twin
+
+    def codes(self, group: Member) -> list[int]:
+        """The codes of a group's pairs."""
+        problem = self.problem
+        if len(group) == 2:
+            return [problem.code(*group)]
+        return [problem.code(one, other) for one, other in combinations(group, 2)]
+
+    def pair_cost(self, number: int, one: int, other: int) -> int | None:
+        """What it costs that two meet in this round, given the other rounds. None: they must not."""
+        problem = self.problem
+        code = problem.code(one, other)
+        if code in problem.blocked:
+            return None
+        kind, other_kind = problem.kinds[one], problem.kinds[other]
+        cost = NEAR * problem.near[kind][other_kind]
+        if problem.shared[kind][other_kind]:
+            if problem.rules.same_department == "never":
+                return None
+            cost += SAME_DEPARTMENT
+        day = problem.days[number]
+        again = [held for held in self.meetings.get(code, ()) if held != number]
+        if code in problem.met:
+            cost += past_cost(problem, code, day)
+        if problem.rules.repeats == "never" and (again or problem.times_met(code)):
+            return None
+        for held in again:
+            cost += MET_IN_DRAW + nearness(problem.days[held] - day)
+        return cost
+
+    def rest_cost(self, number: int, person: int) -> int:
+        """What it costs that somebody rests in this round, given the other rounds."""
+        elsewhere = [held for held in self._rests.get(person, ()) if held != number]
+        cost = LEFT_OUT + UNEVEN_REST * len(elsewhere) + PAST_REST * self.problem.rest_share[person]
+        before, after = self._before[number].get(person), self._after[number].get(person)
+        if before is None:
+            cost += TWICE_RUNNING * (person in self.problem.rested_last)
+        return cost + TWICE_RUNNING * ((before in elsewhere) + (after in elsewhere))
+
+    def trio_cost(self, number: int, person: int) -> int:
+        """What it costs that somebody is in a trio again, given the other rounds."""
+        problem = self.problem
+        day = problem.days[number]
+        past = problem.trio_days.get(person, ())
+        elsewhere = [problem.days[held] for held in self._trios.get(person, ()) if held != number]
+        return sum(TRIO_AGAIN + nearness(day - when) for when in (*past, *elsewhere))
+
+    def group_cost(self, number: int, group: Member) -> int | None:
+        """All pairs of a group, and what a trio costs on top. None: two of them must not meet."""
+        total = 0
+        for one, other in combinations(group, 2):
+            cost = self.pair_cost(number, one, other)
+            if cost is None:
+                return None
+            total += cost
+        if len(group) > 2:
+            total += TRIO + sum(self.trio_cost(number, person) for person in group)
+        return total
+
+    def round_cost(self, number: int, groups: Sequence[Member]) -> int:
+        """
+        What these groups cost in this round, given the others, with all who then rest.
+
+        :raises ValueError: two of a group must not meet.
+        """
+        total = 0
+        grouped: set[int] = set()
+        for group in groups:
+            cost = self.group_cost(number, group)
+            if cost is None:
+                raise ValueError("two people of a group must not meet")
+            total += cost
+            grouped.update(group)
+        return total + sum(
+            self.rest_cost(number, person) for person in self.problem.present[number] if person not in grouped
+        )
+
+    def total(self) -> int:
+        """The cost of the whole draw, each harm between two rounds once."""
+        counted = Schedule(self.problem)
+        total = 0
+        for number, groups in enumerate(self.groups):
+            total += counted.round_cost(number, groups)
+            counted.put(number, groups)
+        return total
