@@ -181,6 +181,7 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             "interchange.operators.links.LedgerLink",
             "interchange.operators.links.PlanLink",
+            "interchange.operators.links.RoundLink",
             "interchange.operators.links.StoredFileLink",
             "interchange.operators.links.SurveyLink",
         ],

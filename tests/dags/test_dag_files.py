@@ -28,6 +28,7 @@ FORMS = {
     "ticket_closure": ["since", "dry_run"],
     "spinoco_sync": ["syncs", "max_pages", "dry_run", "delete_waiting"],
     "modo_directory": ["file", "name", "min_entries", "max_mib", "dry_run"],
+    "webex_roulette": ["round_start", "dry_run"],
     "interchange_doctor": [],
 }
 SCHEDULED = {
@@ -35,6 +36,7 @@ SCHEDULED = {
     "knack_to_esb": "1-59/5 * * * *",
     "ticket_closure": "0 7 * * 1",
     "spinoco_sync": "*/5 * * * *",
+    "webex_roulette": "0 6 * * 1",
     "interchange_doctor": "30 5 * * *",
 }
 HEAVY = (

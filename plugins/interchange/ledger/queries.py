@@ -112,6 +112,22 @@ class LedgerReader:
             found = {State(row[0]): int(row[1]) for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
+    def attempts_since(self, workflow: str, kind: str, since: datetime) -> builtins.list[datetime]:
+        """When effects of a kind were begun since then, the oldest first: each may have been one call to a vendor."""
+        query = (
+            select(events.c.at)
+            .join(effects, effects.c.id == events.c.effect_id)
+            .where(
+                effects.c.workflow == workflow,
+                effects.c.kind == kind,
+                events.c.to_state == State.BEGUN.value,
+                events.c.at >= since,
+            )
+            .order_by(events.c.at)
+        )
+        with transaction(self.engine, write=False) as connection:
+            return list(connection.execute(query).scalars())
+
     def events(self, ref: EffectRef) -> builtins.list[Event]:
         """Return everything that happened to an effect, oldest first."""
         query = (

@@ -48,6 +48,17 @@ class PlanLink(_MadeLink):
         return digest and plan_page(digest)
 
 
+class RoundLink(_MadeLink):
+    """A week's pairs, for those who may see the DAG."""
+
+    name = "Round"
+    key = "round"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        query = super().get_link(operator, ti_key=ti_key)
+        return query and _framed(f"/interchange/roulette?{query}", view="interchange-roulette")
+
+
 class LedgerLink(BaseOperatorLink):
     """The effects of the task's workflow: the ledger's page, inside Airflow's."""
 
@@ -67,10 +78,10 @@ def plan_page(digest: str) -> str:
     return _framed(f"/interchange/mails?{urlencode({'plan': digest})}")
 
 
-def _framed(page: str) -> str:
+def _framed(page: str, *, view: str = "interchange-ledger") -> str:
     root = _root()
     # Airflow shows in its frame what stands behind the name of the view, query included.
-    return f"{root}/plugin/interchange-ledger{root}{page}"
+    return f"{root}/plugin/{view}{root}{page}"
 
 
 def _root() -> str:

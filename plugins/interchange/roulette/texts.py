@@ -38,7 +38,7 @@ class Texts:
         self._unmarked = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
         self._cards: dict[str, Any] = {}
 
-    def say(self, name: str, **values: Any) -> str:
+    def say(self, name: str, /, **values: Any) -> str:
         """
         A text in markdown. Names and other values cannot add marks of their own; those under ``web_link`` can.
 
@@ -46,11 +46,11 @@ class Texts:
         """
         return self._filled(self._marked, self._text(name), name, values).strip()
 
-    def line(self, name: str, **values: Any) -> str:
+    def line(self, name: str, /, **values: Any) -> str:
         """A text without marks, in one line, such as a meeting's title."""
         return " ".join(self._filled(self._unmarked, self._text(name), name, values).split())
 
-    def card(self, name: str, **values: Any) -> dict[str, Any]:
+    def card(self, name: str, /, **values: Any) -> dict[str, Any]:
         """
         An adaptive card. Each text in it is a template of its own, filled in after the JSON was read: no value can
         change the card's shape.

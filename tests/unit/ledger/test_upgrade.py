@@ -8,9 +8,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event, inspect
 
 from interchange.errors import SettingsError, Unavailable
-from interchange.ledger import Ledger
+from interchange.ledger import (
+    Ledger,
+    roulette_tables,  # noqa: F401  # adds its tables to the metadata
+)
 from interchange.ledger.database import make_engine
-from interchange.ledger import roulette_tables  # noqa: F401  # adds its tables to the metadata
 from interchange.ledger.schema import REVISION, VERSION_TABLE, metadata
 from interchange.ledger.upgrade import migrate, revision
 
