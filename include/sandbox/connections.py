@@ -29,6 +29,13 @@ ESB_API_KEY = "sandbox-esb-api-key-0001"
 SPINOCO_TOKEN = "sandbox-spinoco-token-0001"
 GOOGLE_PROJECT = "sandbox-project"
 GOOGLE_ACCOUNT = "interchange@sandbox-project.iam.gserviceaccount.com"
+WEBEX_BOT_TOKEN = "sandbox-webex-bot-token-0001"
+WEBEX_WEBHOOK_SECRET = "sandbox-webex-webhook-secret-0001"
+WEBEX_CLIENT = "sandbox-webex-integration"
+WEBEX_SECRET = "sandbox-webex-secret-0001"
+WEBEX_REFRESH_TOKEN = "sandbox-webex-refresh-token-0001"
+# Where the demo's Airflow takes Webex's notifications.
+WEBEX_RECEIVER = "http://localhost:8080/interchange/webex/webhook"
 MAIL_WEBHOOK_TOKEN = "sandbox-mail-webhook-token-0001"
 S3_KEY = "sandbox"
 
@@ -132,6 +139,20 @@ def connections(sandbox: Sandbox) -> Connections:
         made["wasb_default"] = {
             "conn_type": "wasb",
             "extra": {"connection_string": sandbox.vendor("azure").connection_string},
+        }
+    if "webex" in sandbox.vendors:
+        made["webex_bot"] = {
+            "conn_type": "webex",
+            "host": f"{sandbox.url('webex')}/v1",
+            "password": WEBEX_BOT_TOKEN,
+            "extra": {"webhook_secret": WEBEX_WEBHOOK_SECRET, "receiver_url": WEBEX_RECEIVER},
+        }
+        made["webex_meetings"] = {
+            "conn_type": "webex",
+            "host": f"{sandbox.url('webex')}/v1",
+            "login": WEBEX_CLIENT,
+            "password": WEBEX_SECRET,
+            "extra": {"refresh_token": WEBEX_REFRESH_TOKEN},
         }
     for fields in made.values():
         if "host" in fields:

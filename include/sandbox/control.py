@@ -8,7 +8,7 @@ The sandbox by hand: state, journals, faults, switches and time over plain HTTP.
     DELETE /journal/requests /journal/effects
     GET    /faults           POST /faults {"vendor", "kind", "call"…}    DELETE /faults (counts anew)
     PATCH  /vendors/{vendor}/options {switch: value}      GET: all switches
-    POST   /vendors/{vendor}/seed {…}        POST /vendors/{vendor}/clear
+    POST   /vendors/{vendor}/seed {…}        POST /vendors/{vendor}/clear          (some seeds answer with ids)
     POST   /clock {"advance_s": seconds}     POST /reset
 """
 
@@ -171,9 +171,9 @@ class Control:
         vendor = self._sandbox.vendor(request.params["vendor"])
         data = request.json()
         with vendor.lock:
-            vendor.seed(data)
+            done = vendor.seed(data)
         self._sandbox.save()
-        return answer_json(200, {})
+        return answer_json(200, done or {})
 
     @route("POST", "/vendors/{vendor}/clear", operation="clear_vendor")
     def clear_vendor(self, request: Request) -> Response:

@@ -118,8 +118,12 @@ class Vendor:
     def clear(self) -> None:
         """Forget all state; seeds included."""
 
-    def seed(self, data: dict[str, Any]) -> None:
-        """Put things into the vendor that its API cannot create (surveys, users, keys)."""
+    def seed(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        """
+        Put things into the vendor that its API cannot create (surveys, users, keys), or play a person who uses it.
+
+        :return: what came of it, where there is something to say: identifiers.
+        """
         raise ValueError(f"{self.name} takes no seeds, got {sorted(data)}")
 
     def snapshot(self) -> dict[str, Any]:
@@ -429,6 +433,7 @@ class Sandbox:
         request.number = entry["number"]
         try:
             response = self._respond(vendor, chosen, request, fault)
+            entry.update(request.notes)
             entry["received_bytes"] = request.body.received
             entry["duration_s"] = round(time.monotonic() - started, 4)
             if request.method not in ("GET", "HEAD"):

@@ -123,6 +123,8 @@ class Request:
     params: dict[str, str] = field(default_factory=dict)
     client_certificate: dict[str, Any] | None = None
     number: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What a vendor wants the request journal to say besides."""
 
     def arg(self, name: str, default: str | None = None) -> str | None:
         """The last value of a query parameter."""

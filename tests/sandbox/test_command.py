@@ -159,6 +159,8 @@ def test_every_service_has_its_connection() -> None:
             "ticket_mail_webhook": "http",
             "aws_default": "aws",
             "wasb_default": "wasb",
+            "webex_bot": "webex",
+            "webex_meetings": "webex",
         }
         assert onedrive.host == sandbox.url("graph")
         assert onedrive.extra_dejson["authority"] == sandbox.url("identity")

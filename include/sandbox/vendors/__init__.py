@@ -22,6 +22,7 @@ VENDORS = {
     "s3": "include.sandbox.vendors.stores:S3Store",
     "gcs": "include.sandbox.vendors.stores:GcsStore",
     "azure": "include.sandbox.vendors.stores:AzureStore",
+    "webex": "include.sandbox.vendors.webex:Webex",
 }
 
 
