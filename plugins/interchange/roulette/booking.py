@@ -175,7 +175,8 @@ class Booking:
                     join_before_host_minutes=self._settings.join_before_host_minutes,
                 )
             except Refused as exc:
-                if exc.status in (401, 403):
+                if exc.operation != "webex.create_meeting" or exc.status in (401, 403):
+                    # Nothing is wrong with this meeting.
                     raise
                 raise BadRecord("meeting", f"Webex refuses it: {exc}") from exc
             return _receipt(meeting)

@@ -15,8 +15,8 @@ from interchange.errors import SettingsError
 from interchange.settings.files import read_yaml, templates_dir
 
 TEXTS, CARDS = "webex/texts.yaml", "webex/cards"
-# What Webex's markdown gives a meaning, mentions in angle brackets included.
-_MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|~])")
+# What Webex's markdown gives a meaning inside a line, mentions in angle brackets included.
+_MARKS = re.compile(r"([\\`*_\[\]<>~])")
 
 
 def plain(value: object) -> str:
