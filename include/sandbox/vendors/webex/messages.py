@@ -47,9 +47,12 @@ class Messages(Rooms):
         if parent is not None and parent not in self.world.messages:
             raise not_found("Could not find the parent message.")
         message = self.post_message(
-            room, call.person, text=text, markdown=markdown, files=files, cards=cards, to=to, parent=parent
+            room, call.person, text=text, markdown=markdown, files=files, cards=cards, parent=parent
         )
-        return answered(200, self.shown_message(message))
+        told = {"toPersonId": to[0], "toPersonEmail": to[1]}
+        return answered(
+            200, {**self.shown_message(message), **{name: value for name, value in told.items() if value}}
+        )
 
     def post_message(
         self,
@@ -60,7 +63,6 @@ class Messages(Rooms):
         markdown: str | None = None,
         files: list[str] | None = None,
         cards: list[dict[str, Any]] | None = None,
-        to: tuple[str | None, str | None] = (None, None),
         parent: str | None = None,
         mentioned: list[str] | None = None,
     ) -> Message:
@@ -73,7 +75,6 @@ class Messages(Rooms):
             created=self.now(),
             text=text if text is not None else plain,
             markdown=markdown,
-            to=to,
             parent_id=parent,
             files=files or [],
             cards=cards or [],
@@ -209,8 +210,6 @@ class Messages(Rooms):
             "created": moment(message.created),
         }
         optional: dict[str, Any] = {
-            "toPersonId": message.to[0],
-            "toPersonEmail": message.to[1],
             "parentId": message.parent_id,
             "markdown": message.markdown,
             "html": f"<p>{html.escape(message.markdown, quote=False)}</p>" if message.markdown else None,
@@ -265,7 +264,11 @@ class Messages(Rooms):
             found = found[ids.index(before) + 1 :] if before in ids else []
         if (until := call.arg("before")) is not None:
             found = [message for message in found if moment(message.created) < until]
-        return page(call.request, [self.shown_message(m) for m in found], default=50, most=most)
+        shown = [self.shown_message(message) for message in found]
+        if self.world.rooms[room_id].kind == "direct":
+            for entry in shown:
+                entry.pop("mentionedPeople", None)
+        return page(call.request, shown, default=50, most=most)
 
     @api("GET", "/messages/{id}", operation="get_message", scopes=[READ])
     def get_message(self, call: Call) -> Response:

@@ -81,10 +81,7 @@ class Membership:
 
 @dataclasses.dataclass(kw_only=True)
 class Message:
-    """
-    :param to: id and address of the one person it went to, as the sender gave them.
-    :param cards: the attachments, as they were sent.
-    """
+    """:param cards: the attachments, as they were sent."""
 
     id: str
     room_id: str
@@ -92,7 +89,6 @@ class Message:
     created: dt.datetime
     text: str
     markdown: str | None = None
-    to: tuple[str | None, str | None] = (None, None)
     parent_id: str | None = None
     files: list[str] = dataclasses.field(default_factory=list)
     cards: list[dict[str, Any]] = dataclasses.field(default_factory=list)

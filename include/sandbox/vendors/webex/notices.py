@@ -58,7 +58,7 @@ class Notices(WebexBase):
             self.effect("webhook_dropped", **facts)
             return
         envelope = {
-            **self.shown_webhook(webhook, secret=False),
+            **self.shown_webhook(webhook),
             "resource": resource,
             "event": event,
             "orgId": ORG_ID,
@@ -67,6 +67,8 @@ class Notices(WebexBase):
             "actorId": actor.id,
             "data": data,
         }
+        # What is signed must not hold the key.
+        envelope.pop("secret", None)
         body = json.dumps(envelope, ensure_ascii=False).encode()
         parcel = Parcel(
             url=webhook.target_url,
@@ -77,27 +79,20 @@ class Notices(WebexBase):
         )
         self.courier.put([parcel] * self.options.webhook_copies)
 
-    def shown_webhook(self, webhook: Webhook, *, secret: bool = True) -> dict[str, Any]:
-        shown: dict[str, Any] = {
+    def shown_webhook(self, webhook: Webhook) -> dict[str, Any]:
+        shown = {
             "id": webhook.id,
             "name": webhook.name,
             "targetUrl": webhook.target_url,
             "resource": webhook.resource,
             "event": webhook.event,
-        }
-        if webhook.filter is not None:
-            shown["filter"] = webhook.filter
-        if secret and webhook.secret is not None:
-            shown["secret"] = webhook.secret
-        return {
-            **shown,
+            "filter": webhook.filter,
+            "secret": webhook.secret,
             "status": "active" if webhook.active else "inactive",
             "created": moment(webhook.created),
             "ownedBy": webhook.owned_by,
-            "orgId": ORG_ID,
-            "createdBy": webhook.owner_id,
-            "appId": public_id("APPLICATION", webhook.client_id),
         }
+        return {name: value for name, value in shown.items() if value is not None}
 
     # What the courier asks and tells
 

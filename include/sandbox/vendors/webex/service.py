@@ -106,7 +106,7 @@ class Webex(SignIn, People, ByHand, MeetingLists, Webhooks):
                 for a in world.actions.values()
             ],
             "webhooks": [
-                {**self.shown_webhook(hook, secret=False), "failures": len(hook.failures)}
+                {**self.shown_webhook(hook), "secret": bool(hook.secret), "failures": len(hook.failures)}
                 for hook in world.webhooks.values()
             ],
             "deliveries_pending": self.courier.pending,
