@@ -63,14 +63,16 @@ class Schedule:
         self.meetings: dict[int, list[int]] = {}
         self._rests: dict[int, list[int]] = {}
         self._trios: dict[int, list[int]] = {}
-        self._before: list[dict[int, int]] = []
+        # Somebody's rounds before and after one are the next ones, but for those noted here; outside the range is none.
+        self._before: list[dict[int, int]] = [{} for _ in range(rounds)]
         self._after: list[dict[int, int]] = [{} for _ in range(rounds)]
-        last: dict[int, int] = {}
+        last = [-1] * problem.size
         for number, present in enumerate(problem.present):
-            self._before.append({person: last[person] for person in present if person in last})
             for person in present:
-                if person in last:
-                    self._after[last[person]][person] = number
+                if last[person] != number - 1:
+                    self._before[number][person] = last[person]
+                    if last[person] >= 0:
+                        self._after[last[person]][person] = number
                 last[person] = number
 
     def put(self, number: int, groups: Iterable[Member]) -> None:
@@ -139,10 +141,12 @@ class Schedule:
         """What it costs that somebody rests in this round, given the other rounds."""
         elsewhere = [held for held in self._rests.get(person, ()) if held != number]
         cost = LEFT_OUT + UNEVEN_REST * len(elsewhere) + PAST_REST * self.problem.rest_share[person]
-        before, after = self._before[number].get(person), self._after[number].get(person)
-        if before is None:
-            cost += TWICE_RUNNING * (person in self.problem.rested_last)
-        return cost + TWICE_RUNNING * ((before in elsewhere) + (after in elsewhere))
+        before = self._before[number].get(person, number - 1)
+        after = self._after[number].get(person, number + 1)
+        twice = (before in elsewhere) + (after in elsewhere)
+        if before < 0:
+            twice += person in self.problem.rested_last
+        return cost + TWICE_RUNNING * twice
 
     def trio_cost(self, number: int, person: int) -> int:
         """What it costs that somebody is in a trio again, given the other rounds."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-from interchange.core.pairing.costs import Member, Schedule
-from interchange.core.pairing.matching import RoundSolver
+from interchange.core.pairing.lookahead import best_schedule
 from interchange.core.pairing.model import Draw, PairingRules, PastRound, Person, Slot
+from interchange.core.pairing.possible import Possible
 from interchange.core.pairing.problem import build_problem
-from interchange.core.pairing.reasons import Reasons
+from interchange.core.pairing.reasons import draw_findings, minima, why_resting
 from interchange.core.pairing.report import explain_round, measure
-
-_PASSES = 4
+from interchange.core.pairing.together import must_meet_again
 
 
 def draw_rounds(
@@ -37,42 +36,12 @@ def draw_rounds(
     :raises ValueError: the days of the slots do not ascend; somebody stands in two groups of a past round.
     """
     problem = build_problem(people, slots, history, rules or PairingRules())
-    rng = random.Random(f"{seed}")
-    schedule = Schedule(problem)
-    lower_bound = 0
-    for number in range(len(slots)):
-        schedule.put(number, solve_round(schedule, number, rng)[0])
-    _settle(schedule, rng)
-    reasons = Reasons(schedule)
-    rounds = tuple(explain_round(schedule, number, reasons.of_rests(number)) for number in range(len(slots)))
-    quality = measure(schedule, minima=reasons.minima, lower_bound=lower_bound)
-    return Draw(rounds=rounds, findings=reasons.findings(), quality=quality)
-
-
-def solve_round(schedule: Schedule, number: int, rng: random.Random) -> tuple[list[Member], int]:
-    """The best groups of a round that is lifted, given the others, and the bound of their cost."""
-    rules = schedule.problem.rules
-    solver = RoundSolver(
-        schedule,
-        number,
-        schedule.problem.present[number],
-        limit=rules.pairs_per_round,
-        trios=rules.odd == "trio",
-        rng=rng,
+    possible = Possible(problem)
+    again = must_meet_again(possible)
+    schedule, bound = best_schedule(possible, again, random.Random(f"{seed}"))
+    rounds = tuple(
+        explain_round(schedule, number, why_resting(schedule, possible, number))
+        for number in range(len(slots))
     )
-    return solver.solve(), solver.lower_bound
-
-
-def _settle(schedule: Schedule, rng: random.Random) -> None:
-    """Solve each round again, given the others, until that gains nothing: each step is exact, none makes it worse."""
-    for _ in range(_PASSES):
-        gained = False
-        for number in range(len(schedule.groups)):
-            before = schedule.lift(number)
-            cost_before = schedule.round_cost(number, before)
-            groups, _ = solve_round(schedule, number, rng)
-            better = schedule.round_cost(number, groups) < cost_before
-            schedule.put(number, groups if better else before)
-            gained |= better
-        if not gained:
-            return
+    quality = measure(schedule, minima=minima(possible, again), lower_bound=bound)
+    return Draw(rounds=rounds, findings=draw_findings(schedule, possible, again), quality=quality)

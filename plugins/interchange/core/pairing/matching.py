@@ -20,6 +20,8 @@ _SHIFT = 28
 # More than all weights of 4,096 pairs together, below the 127 bits.
 _MUST = 1 << 106
 _HOLD_ALL = 40
+EXACT_UP_TO = 200
+"""So many people of one round are matched exactly."""
 
 
 def heaviest(edges: Iterable[tuple[int, int, int]], nodes: int) -> list[tuple[int, int]]:
@@ -102,19 +104,27 @@ class RoundSolver:
             groups = self._better_trios(groups)
         return groups
 
+    def bound(self) -> int:
+        """No grouping of these people costs less."""
+        return self._relaxed()[1]
+
     def _alone(self) -> dict[int, int]:
         """What being in no pair costs at least: a rest, or the cheapest way to be the third of a trio."""
         if not self.trios:
             return self.rest
         sides: dict[int, list[int]] = {person: [] for person in self.people}
+        friends: dict[int, set[int]] = {person: set() for person in self.people}
         for (one, other), cost in self.pairs.items():
             sides[one].append(cost + self.trio[other])
             sides[other].append(cost + self.trio[one])
-        alone = {}
+            friends[one].add(other)
+            friends[other].add(one)
+        alone = dict(self.rest)
         for person, costs in sides.items():
-            cheapest = sorted(costs)[:2]
-            joins = TRIO + self.trio[person] + sum(cheapest)
-            alone[person] = min(self.rest[person], joins) if len(cheapest) == 2 else self.rest[person]
+            mine = friends[person]
+            if any(not mine.isdisjoint(friends[other]) for other in mine):
+                joins = TRIO + self.trio[person] + sum(sorted(costs)[:2])
+                alone[person] = min(self.rest[person], joins)
         return alone
 
     def _relaxed(self) -> tuple[list[Member], int]:

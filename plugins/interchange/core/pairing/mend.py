@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from itertools import combinations
 
 from interchange.core.pairing.costs import Member, Schedule
-from interchange.core.pairing.matching import RoundSolver
+from interchange.core.pairing.lookahead import solve_round
 from interchange.core.pairing.model import Mended, PairingRules, PastRound, Person, Round, Slot
+from interchange.core.pairing.possible import Possible
 from interchange.core.pairing.problem import build_problem
-from interchange.core.pairing.reasons import Reasons
+from interchange.core.pairing.reasons import round_findings, why_resting
 from interchange.core.pairing.report import explain_round
 
 
@@ -59,8 +60,8 @@ def mend_round(
             schedule.put(other, _known_groups(one, index))
     work = _Mending(schedule, number, drawn, index, random.Random(f"{seed}"))
     schedule.put(number, work.groups())
-    reasons = Reasons(schedule, {number: tuple(sorted(work.pool))})
-    mended = explain_round(schedule, number, reasons.of_rests(number))
+    possible = Possible(problem, {number: tuple(sorted(work.pool))})
+    mended = explain_round(schedule, number, why_resting(schedule, possible, number))
     before = {group.members for group in drawn.groups}
     after = {group.members for group in mended.groups}
     return Mended(
@@ -68,7 +69,7 @@ def mend_round(
         kept=tuple(group for group in mended.groups if group.members in before),
         changed=tuple(group for group in mended.groups if group.members not in before),
         dissolved=tuple(group.members for group in drawn.groups if group.members not in after),
-        findings=reasons.of_round(number),
+        findings=round_findings(schedule, possible, number),
     )
 
 
@@ -94,16 +95,9 @@ class _Mending:
         rules = self.schedule.problem.rules
         limit = rules.pairs_per_round
         free = None if limit is None else max(0, limit - len(self.fixed))
-        solver = RoundSolver(
-            self.schedule,
-            self.number,
-            sorted(self.pool),
-            limit=free,
-            trios=rules.odd == "trio",
-            rng=self.rng,
-        )
-        fresh = solver.solve()
-        if rules.odd == "trio" and solver.limit is None:
+        pool = tuple(sorted(self.pool))
+        fresh = solve_round(self.schedule, self.number, pool, free, self.rng)
+        if rules.odd == "trio" and (free is None or len(pool) <= 2 * free + 1):
             for single in sorted(self.pool.difference(*fresh)):
                 self._take_in(single)
         return [*self.fixed, *fresh]

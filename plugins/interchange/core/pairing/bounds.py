@@ -1,0 +1,107 @@
+"""What no draw can go below, so that it can be said how far from the best one is."""
+
+from __future__ import annotations
+
+import random
+
+from interchange.core.pairing.costs import (
+    LEFT_OUT,
+    MET_IN_DRAW,
+    NEAR,
+    SAME_DEPARTMENT,
+    TRIO,
+    TRIO_AGAIN,
+    TWICE_RUNNING,
+    UNEVEN_REST,
+    Schedule,
+    nearness,
+)
+from interchange.core.pairing.matching import RoundSolver
+from interchange.core.pairing.possible import Possible
+from interchange.core.pairing.problem import Problem
+from interchange.core.pairing.together import Again, doubles
+
+
+def lower_bound(possible: Possible, again: Again, *, exact: bool) -> int:
+    """
+    Each round by itself at its cheapest, and what must happen between them.
+
+    The parts may be added: one round by itself knows no other, and what happens between rounds is counted for as many
+    rests, trios and meetings as each draw has that does not lose more by having less of them.
+
+    :param exact: each round by matching, for up to ``EXACT_UP_TO`` people; else by counting departments.
+    """
+    problem = possible.problem
+    rounds = range(len(problem.days))
+    total = sum(_round_bound(possible, number, exact=exact) for number in rounds)
+    span = problem.days[-1] - problem.days[0] if problem.days else 0
+    everybody = len({person for people in possible.people for person in people})
+    total += again.doubles * (MET_IN_DRAW + nearness(span))
+    total += UNEVEN_REST * doubles(sum(possible.rests(number) for number in rounds), len(_resters(possible)))
+    trios = sum(possible.may_join(number) and possible.over(number) == 1 for number in rounds)
+    total += (TRIO_AGAIN + nearness(span)) * doubles(3 * trios, everybody)
+    for number in rounds[1:]:
+        gone = len(set(possible.people[number - 1]).difference(possible.people[number]))
+        places = len(possible.people[number]) - possible.rests(number)
+        total += TWICE_RUNNING * max(0, possible.rests(number - 1) - gone - places)
+    return max(total, LEFT_OUT * again.rests)
+
+
+def _resters(possible: Possible) -> set[int]:
+    """Who rests in a draw in which as few as possible do."""
+    found: set[int] = set()
+    for number, people in enumerate(possible.people):
+        if possible.limited(number) or possible.may_join(number):
+            found.update(people)
+        else:
+            found.update(*(reason.people for reason in possible.shortage(number, "allowed").reasons))
+    return found
+
+
+def _round_bound(possible: Possible, number: int, *, exact: bool) -> int:
+    people, problem = possible.people[number], possible.problem
+    alone = Schedule(problem)
+    if exact:
+        rules = problem.rules
+        solver = RoundSolver(
+            alone,
+            number,
+            people,
+            limit=rules.pairs_per_round,
+            trios=rules.odd == "trio",
+            rng=random.Random(0),
+        )
+        return solver.bound()
+    # Counting says as much where nobody met before and distances are equal, at a hundredth of the time.
+    prices = floors(problem, people)
+    over, shared = possible.over(number), possible.same_department(number)
+    joins = possible.may_join(number) and over == 1
+    rests = 0 if joins else over
+    total = sum(sorted(alone.rest_cost(number, person) for person in people)[:rests])
+    total += TRIO * joins + SAME_DEPARTMENT * shared
+    # Who is in no pair of two departments need not pay a price.
+    outside = sorted((prices[person] for person in people), reverse=True)[: over + 2 * shared]
+    return total + sum(prices[person] for person in people) - sum(outside)
+
+
+def floors(problem: Problem, people: tuple[int, ...]) -> dict[int, int]:
+    """
+    A price for each person such that no two of different departments meet for less than both prices together.
+
+    It is one of the department's: half of its cheapest distance, raised where others leave room. All are 0 where no
+    distances are given.
+    """
+    counts: dict[int, int] = {}
+    for person in people:
+        counts[problem.kinds[person]] = counts.get(problem.kinds[person], 0) + 1
+    order = sorted(counts, key=lambda kind: (-counts[kind], kind))
+    open_to = {
+        kind: [
+            (other, NEAR * problem.near[kind][other]) for other in order if not problem.shared[kind][other]
+        ]
+        for kind in order
+    }
+    price = {kind: min((cost for _, cost in others), default=0) // 2 for kind, others in open_to.items()}
+    for kind in order:
+        price[kind] = min((cost - price[other] for other, cost in open_to[kind]), default=0)
+    return {person: price[problem.kinds[person]] for person in people}
