@@ -103,7 +103,7 @@ def main() -> None:
         f"{ROUNDS} rounds of {number} people after {PAST_ROUNDS}: {seconds:.2f} s, peak {peak:.0f} MiB; "
         f"{quality.repeats.drawn} pairs twice, {quality.past_repeats.drawn} met before, "
         f"{quality.same_department.drawn} of one department, {quality.resting.drawn} rests; "
-        + ("proven best" if quality.proven_best else f"at most {quality.gap:.1e} of the cost above the best")
+        + quality.gap_text
     )
 
 

@@ -57,6 +57,10 @@ class Schedule:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         rounds = len(problem.days)
+        self._size = problem.size
+        kinds = range(len(problem.kind_names))
+        # What the departments of two kinds of people make of their meeting.
+        self._between = [[self._apart(kind, other) for other in kinds] for kind in kinds]
         self.groups: list[tuple[Member, ...]] = [()] * rounds
         self.resting: list[frozenset[int]] = [frozenset()] * rounds
         # Rounds by pair, by resting person, by person in a trio.
@@ -116,26 +120,28 @@ class Schedule:
         return [problem.code(one, other) for one, other in combinations(group, 2)]
 
     def pair_cost(self, number: int, one: int, other: int) -> int | None:
-        """What it costs that two meet in this round, given the other rounds. None: they must not."""
+        """What it costs that two meet in this round, which is lifted, given the others. None: they must not."""
         problem = self.problem
-        code = problem.code(one, other)
-        if code in problem.blocked:
+        cost = self._between[problem.kinds[one]][problem.kinds[other]]
+        code = one * self._size + other if one < other else other * self._size + one
+        if cost is None or code in problem.blocked:
             return None
-        kind, other_kind = problem.kinds[one], problem.kinds[other]
-        cost = NEAR * problem.near[kind][other_kind]
-        if problem.shared[kind][other_kind]:
-            if problem.rules.same_department == "never":
-                return None
-            cost += SAME_DEPARTMENT
-        day = problem.days[number]
-        again = [held for held in self.meetings.get(code, ()) if held != number]
-        if code in problem.met:
-            cost += past_cost(problem, code, day)
+        again = self.meetings.get(code)
+        if not again and code not in problem.met:
+            return cost
         if problem.rules.repeats == "never" and (again or problem.times_met(code)):
             return None
-        for held in again:
+        day = problem.days[number]
+        cost += past_cost(problem, code, day)
+        for held in again or ():
             cost += MET_IN_DRAW + nearness(problem.days[held] - day)
         return cost
+
+    def _apart(self, kind: int, other: int) -> int | None:
+        problem = self.problem
+        if not problem.shared[kind][other]:
+            return NEAR * problem.near[kind][other]
+        return SAME_DEPARTMENT if problem.rules.same_department == "if_needed" else None
 
     def rest_cost(self, number: int, person: int) -> int:
         """What it costs that somebody rests in this round, given the other rounds."""

@@ -58,6 +58,9 @@ class LargeRound:
     def _seated(self) -> list[int]:
         """Who takes part: first who should rest least, no department more than half if that can be."""
         urgency = {person: self.schedule.rest_cost(self.number, person) for person in self.people}
+        if self.trios:
+            for person in self.people:
+                urgency[person] += self.schedule.trio_cost(self.number, person)
         order = sorted(self.people, key=lambda person: (-urgency[person], self.rng.random()))
         members = dict.fromkeys((name for kind in self.problem.kind_names for name in kind), 0)
         seated: list[int] = []

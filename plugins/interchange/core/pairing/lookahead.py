@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from interchange.core.pairing.bounds import floors, lower_bound
 from interchange.core.pairing.climb import climb
-from interchange.core.pairing.costs import Member, Schedule
+from interchange.core.pairing.costs import MET_BEFORE, Member, Schedule
 from interchange.core.pairing.large import LargeRound
 from interchange.core.pairing.matching import EXACT_UP_TO, RoundSolver
 from interchange.core.pairing.possible import Possible
@@ -25,7 +25,8 @@ from interchange.core.pairing.together import Again
 _PASSES = 6
 # Above so many people a quick draw is tried first, which in most cases is proven best already.
 _QUICK_ABOVE = 60
-# How many squares of people may be looked at for further beginnings, and how many of these at most.
+# How many squares of people may be looked at for further beginnings, and how many of these at most; a twentieth where
+# nothing is to be gained that weighs as much as one pair that met before.
 _EFFORT = 300_000
 _BEGINNINGS = 6
 
@@ -61,7 +62,7 @@ def best_schedule(possible: Possible, again: Again, rng: random.Random) -> tuple
         if best_cost == bound or largest > EXACT_UP_TO:
             return best, bound
     bound = lower_bound(possible, again, exact=True)
-    for schedule in _draws(possible, again, rng):
+    for schedule in _draws(possible, again, bound, rng):
         cost = schedule.total()
         if best is None or cost < best_cost:
             best, best_cost = schedule, cost
@@ -70,7 +71,7 @@ def best_schedule(possible: Possible, again: Again, rng: random.Random) -> tuple
     return best if best is not None else Schedule(problem), bound
 
 
-def _draws(possible: Possible, again: Again, rng: random.Random) -> Iterator[Schedule]:
+def _draws(possible: Possible, again: Again, bound: int, rng: random.Random) -> Iterator[Schedule]:
     problem = possible.problem
     in_turn = Schedule(problem)
     _fill(in_turn, range(len(problem.days)), rng)
@@ -79,7 +80,8 @@ def _draws(possible: Possible, again: Again, rng: random.Random) -> Iterator[Sch
     if _repeats(in_turn) > again.repeats:
         yield from _placed_at_once(possible, again, rng)
     effort = sum(len(people) ** 2 for people in problem.present)
-    for _ in range(min(_BEGINNINGS, _EFFORT // max(1, effort))):
+    small = in_turn.total() - bound < MET_BEFORE
+    for _ in range(min(_BEGINNINGS, (_EFFORT // 20 if small else _EFFORT) // max(1, effort))):
         other = Schedule(problem)
         order = list(range(len(problem.days)))
         rng.shuffle(order)

@@ -9,8 +9,8 @@ second. It is loaded only here.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
-from itertools import combinations
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations, product
 
 from interchange.core.pairing.costs import TRIO, Member, Schedule
 
@@ -19,7 +19,9 @@ _NOISE_BITS = 16
 _SHIFT = 28
 # More than all weights of 4,096 pairs together, below the 127 bits.
 _MUST = 1 << 106
-_HOLD_ALL = 40
+# Up to so many people a trio is sought around every pair, or else around every pair of the present groups.
+_EVERY_PAIR = 12
+_EVERY_GROUP = 40
 EXACT_UP_TO = 200
 """So many people of one round are matched exactly."""
 
@@ -96,17 +98,19 @@ class RoundSolver:
         The cheapest groups. Without trios this is exact. With them it is exact when at most one is needed and there are
         at most twelve people, or when the cost equals ``lower_bound``; else it is a good local optimum.
         """
-        groups, self.lower_bound = self._relaxed()
+        pairs, self.lower_bound = self._relaxed(self.alone)
         if not self.trios:
-            return groups
-        groups = self._attach(groups)
+            return pairs
+        groups = self._attach(pairs)
         if self.total(groups) > self.lower_bound:
-            groups = self._better_trios(groups)
+            # As if nobody could join: right where nobody can.
+            without = self._attach(self._relaxed(self.rest)[0])
+            groups = self._better_trios(min(groups, without, key=self.total))
         return groups
 
     def bound(self) -> int:
         """No grouping of these people costs less."""
-        return self._relaxed()[1]
+        return self._relaxed(self.alone)[1]
 
     def _alone(self) -> dict[int, int]:
         """What being in no pair costs at least: a rest, or the cheapest way to be the third of a trio."""
@@ -127,12 +131,12 @@ class RoundSolver:
                 alone[person] = min(self.rest[person], joins)
         return alone
 
-    def _relaxed(self) -> tuple[list[Member], int]:
-        """Pairs only, each single at the price of ``alone``: the pairs, and what they cost, which bounds all else."""
+    def _relaxed(self, prices: Mapping[int, int]) -> tuple[list[Member], int]:
+        """Pairs only, each single at a price: the best pairs, and what all costs; at ``alone`` this bounds all else."""
         place = {person: number for number, person in enumerate(self.people)}
         edges = []
         for (one, other), cost in self.pairs.items():
-            saved = self.alone[one] + self.alone[other] - cost
+            saved = prices[one] + prices[other] - cost
             if saved > 0:
                 edges.append(
                     (place[one], place[other], (saved << _SHIFT) + self.rng.getrandbits(_NOISE_BITS))
@@ -148,10 +152,10 @@ class RoundSolver:
             for low, high in heaviest(edges, nodes)
             if high < len(self.people)
         ]
-        bound = sum(self.alone.values())
+        total = sum(prices.values())
         for one, other in chosen:
-            bound += self.pairs[one, other] - self.alone[one] - self.alone[other]
-        return [*chosen], bound
+            total += self.pairs[one, other] - prices[one] - prices[other]
+        return [*chosen], total
 
     def _attach(self, groups: list[Member]) -> list[Member]:
         """Singles join pairs as a third, at least cost, as many as can."""
@@ -182,36 +186,36 @@ class RoundSolver:
         gained = True
         while gained and best_cost > self.lower_bound:
             gained = False
-            if len(self.people) <= 12:
-                held = list(self.pairs)
-            else:
+            held, prices = list(self.pairs), [self.alone, self.rest]
+            if len(self.people) > _EVERY_PAIR:
+                prices = [self.alone]
                 held = [
                     pair
                     for group in best
-                    if len(group) == 3 or len(self.people) <= _HOLD_ALL
+                    if len(group) == 3 or len(self.people) <= _EVERY_GROUP
                     for pair in combinations(group, 2)
                 ]
-            for pair in held:
-                found = self._with_held(pair)
+            for pair, price in product(held, prices):
+                found = self._with_held(pair, price)
                 cost = self.total(found)
                 if cost < best_cost:
                     best, best_cost, gained = found, cost, True
         return best
 
-    def _with_held(self, pair: tuple[int, int]) -> list[Member]:
+    def _with_held(self, pair: tuple[int, int], prices: Mapping[int, int]) -> list[Member]:
         one, two = pair
         others = [person for person in self.people if person not in pair]
         place = {person: number for number, person in enumerate(others)}
         edges = []
         for (low, high), cost in self.pairs.items():
-            saved = self.alone[low] + self.alone[high] - cost
+            saved = prices[low] + prices[high] - cost
             if saved > 0 and low in place and high in place:
                 edges.append((place[low], place[high], saved))
         for person in others:
             cost_of_trio = self.group_cost((one, two, person))
             if cost_of_trio is not None:
                 # The held pair is a node of its own, and must find its third.
-                edges.append((place[person], len(others), _MUST + self.alone[person] - cost_of_trio))
+                edges.append((place[person], len(others), _MUST + prices[person] - cost_of_trio))
         groups: list[Member] = []
         for low, high in heaviest(edges, len(others) + 1):
             groups.append((one, two, others[low]) if high == len(others) else (others[low], others[high]))

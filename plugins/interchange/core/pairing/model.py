@@ -216,6 +216,7 @@ class Quality:
     :param in_trios: how often each person is in a trio, only those who are; sorted by key.
     :param cost: what the draw costs, see :mod:`interchange.core.pairing.costs`.
     :param lower_bound: no draw under these rules costs less.
+    :param gap_text: what could be better at most, for people to read.
     """
 
     people: int
@@ -231,16 +232,17 @@ class Quality:
     in_trios: tuple[tuple[str, int], ...]
     cost: int
     lower_bound: int
+    gap_text: str
+
+    @property
+    def gap(self) -> int:
+        """By how much the draw could be cheaper at most."""
+        return self.cost - self.lower_bound
 
     @property
     def proven_best(self) -> bool:
         """No better draw exists."""
-        return self.cost == self.lower_bound
-
-    @property
-    def gap(self) -> float:
-        """By what share of its cost the draw could at most be cheaper, 0 to 1."""
-        return (self.cost - self.lower_bound) / self.cost if self.cost else 0.0
+        return not self.gap
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from datetime import date
 from itertools import combinations
 
-from interchange.core.pairing.costs import Schedule
+from interchange.core.pairing.costs import (
+    LEFT_OUT,
+    MET_BEFORE,
+    MET_IN_DRAW,
+    SAME_DEPARTMENT,
+    TRIO,
+    TWICE_RUNNING,
+    UNEVEN_REST,
+    Schedule,
+)
 from interchange.core.pairing.model import Amount, Group, Link, Quality, Rest, Round
 from interchange.core.pairing.problem import Problem, meetings_before
 
@@ -106,6 +115,7 @@ def measure(schedule: Schedule, *, minima: Mapping[str, int], lower_bound: int) 
     again, past = _meetings_again(schedule)
     drawn = {"resting": rests.total(), "same_department": shared, "repeats": again, "past_repeats": past}
     amounts = {name: Amount(drawn=count, at_least=minima.get(name, 0)) for name, count in drawn.items()}
+    cost = schedule.total()
     return Quality(
         people=len({person for present in problem.present for person in present}),
         groups=len(groups),
@@ -114,10 +124,28 @@ def measure(schedule: Schedule, *, minima: Mapping[str, int], lower_bound: int) 
         rests=tuple((problem.keys[person], rests[person]) for person in sorted(rests)),
         rests_twice_running=_twice_running(schedule),
         in_trios=tuple((problem.keys[person], trios[person]) for person in sorted(trios)),
-        cost=schedule.total(),
+        cost=cost,
         lower_bound=lower_bound,
+        gap_text=_gap_text(cost - lower_bound),
         **amounts,
     )
+
+
+def _gap_text(gap: int) -> str:
+    if not gap:
+        return "proven best: no draw is better"
+    for weight, what in (
+        (LEFT_OUT, "fewer rests"),
+        (TRIO, "fewer trios"),
+        (SAME_DEPARTMENT, "fewer pairs of one department"),
+        (TWICE_RUNNING, "fewer rests twice running"),
+        (UNEVEN_REST, "more even rests"),
+        (MET_IN_DRAW, "fewer pairs twice in these rounds"),
+        (MET_BEFORE, "fewer or older meetings before, fewer trios again, farther departments"),
+    ):
+        if gap >= weight:
+            return f"not proven best: {what} might be possible"
+    return "proven best but for trifles: less than one pair that met before"
 
 
 def _twice_running(schedule: Schedule) -> int:
