@@ -29,6 +29,7 @@ SETTINGS = {
     # Their own five minutes would come in between the tests that start them.
     "INTERCHANGE_KNACK_TO_ESB_SCHEDULE": "",
     "INTERCHANGE_SPINOCO_SYNC_SCHEDULE": "",
+    "INTERCHANGE_WEBEX_ROULETTE_SCHEDULE": "",
     "INTERCHANGE_RETRY_BASE_S": "1",
     # Long enough for a task that waits for its share of a busy machine, short enough to outwait a killed one's claim.
     "INTERCHANGE_LEASE_S": "10",
@@ -56,7 +57,7 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowS
     config.mkdir()
     # Before Airflow parses the DAG: the trigger form offers what the file names at that moment.
     write_settings(config, DAILY)
-    for name in ("knack_to_esb", "ticket_closure", "spinoco_sync"):
+    for name in ("knack_to_esb", "ticket_closure", "spinoco_sync", "webex_roulette"):
         shutil.copy(ROOT / "include" / "config" / f"{name}.yaml", config)
     settings = {**SETTINGS, "INTERCHANGE_CONFIG_DIR": str(config)}
     with AirflowStack(home, dags_folder=ROOT / "dags", users=USERS, settings=settings) as stack:

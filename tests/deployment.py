@@ -22,7 +22,15 @@ from tools.stack import AirflowStack
 
 Json = dict[str, Any]
 DAG_ID = "qualtrics_to_onedrive"
-DAGS = (DAG_ID, "knack_to_esb", "ticket_closure", "spinoco_sync", "modo_directory", "interchange_doctor")
+DAGS = (
+    DAG_ID,
+    "knack_to_esb",
+    "ticket_closure",
+    "spinoco_sync",
+    "webex_roulette",
+    "modo_directory",
+    "interchange_doctor",
+)
 USER = "reports@contoso.example"
 SURVEY = "SV_0days"
 FOLDER = "Days"

@@ -32,7 +32,8 @@ EXPORTS = "qualtrics_to_onedrive"
 ACTIVITIES = "knack_to_esb"
 MAILS = "ticket_closure"
 RECORDINGS = "spinoco_sync"
-DAGS = (EXPORTS, ACTIVITIES, MAILS, RECORDINGS, "modo_directory", "interchange_doctor")
+ROUNDS = "webex_roulette"
+DAGS = (EXPORTS, ACTIVITIES, MAILS, RECORDINGS, ROUNDS, "modo_directory", "interchange_doctor")
 SANDBOX_START_S = 60.0
 # The demo waits for vendors that answer at once.
 QUICK = {"INTERCHANGE_RETRY_BASE_S": "2", "INTERCHANGE_LEASE_S": "15"}
@@ -155,6 +156,9 @@ def run_everything(stack: AirflowStack, vendors: Vendors) -> list[str]:
     say(f"{RECORDINGS}: calls and a chat, some with transcriptions, one recording damaged")
     vendors.seed_calls()
     runs[RECORDINGS].append(airflow.trigger(RECORDINGS))
+    say(f"{ROUNDS}: twelve colleagues of three departments, next week's round")
+    next_week = {"round_start": (today + timedelta(days=7)).date().isoformat()}
+    runs[ROUNDS].append(airflow.trigger(ROUNDS, next_week))
     say("modo_directory: the example directory")
     example = ROOT / "include" / "config" / "directory.example.xml"
     runs["modo_directory"].append(

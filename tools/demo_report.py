@@ -13,6 +13,7 @@ import re
 import ssl
 import uuid
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,8 @@ def report(get: Get, expected: Expected) -> Iterator[str]:
         yield f"    {service_request}  {', '.join(activity['code'] for activity in seen)}"
     mails = get("/state/mail_webhook")["mails"]
     yield f"Mail webhook: {len(mails)} mails about closed tickets, the last one to {mails[-1]['to'] if mails else '-'}"
+    for meeting in _live(get):
+        yield f"Webex: {meeting['start']}  {' and '.join(meeting['invitees'])}"
     for app, statuses in get("/state/knack")["apps"].items():
         counts = {status: list(statuses.values()).count(status) for status in sorted(set(statuses.values()))}
         yield f"Knack, {app}: {', '.join(f'{count} {status}' for status, count in counts.items())}"
@@ -133,6 +136,7 @@ def problems(get: Get, expected: Expected) -> list[str]:
     wrong += _activities(get)
     wrong += _mails(get)
     wrong += _recordings(get, vendors)
+    wrong += _rounds(get)
     if f"{FOLDER}/course-feedback.zip" not in drive["files"]:
         wrong.append("course-feedback.zip is missing")
     for file in LOCAL.glob("visitors_*.zip"):
@@ -153,6 +157,35 @@ def _mails(get: Get) -> Iterator[str]:
         told.setdefault(mail["to"], []).extend(line.split()[2] for line in mail["body"].splitlines())
     if {who: sorted(tickets) for who, tickets in told.items()} != TOLD:
         yield f"the mails tell of {told}, not of {TOLD}"
+
+
+def _live(get: Get) -> list[dict[str, Any]]:
+    meetings = get("/state/webex")["meetings"]
+    return sorted(
+        (meeting for meeting in meetings if meeting["state"] == "live"),
+        key=lambda meeting: str(meeting["start"]),
+    )
+
+
+def _rounds(get: Get) -> Iterator[str]:
+    """In each round everybody of the sandbox meets one colleague of another department, and was told so."""
+    state = get("/state/webex")
+    departments = {
+        person["emails"][0]: person["department"] for person in state["people"] if person["department"]
+    }
+    rounds: dict[str, list[list[str]]] = {}
+    for meeting in _live(get):
+        rounds.setdefault(meeting["start"], []).append(meeting["invitees"])
+    if not rounds:
+        yield "no meeting was booked in Webex"
+    for start, groups in rounds.items():
+        if sorted(address for group in groups for address in group) != sorted(departments):
+            yield f"in the round of {start} not everybody meets once"
+        if any(len({departments[address] for address in group}) != len(group) for group in groups):
+            yield f"in the round of {start} people of one department meet"
+    told = Counter(message["to"][0] for message in state["messages"])
+    if any(told[address] < len(rounds) for address in departments):
+        yield f"not everybody was told of each round: {dict(told)}"
 
 
 def _recordings(get: Get, vendors: Reader) -> Iterator[str]:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.campaign import make_plan, pairs, seed, try_all
-from tests.faults.webex_roulette import LATER, SCENARIOS
 from tests.faults.station import Station
 from tests.faults.steps import FREEZE, PAUSE
+from tests.faults.webex_roulette import LATER, SCENARIOS
 
 PAIRS = 40
 

@@ -34,7 +34,10 @@ SETTINGS: dict[str, Any] = {
 }
 _START = datetime(2026, 11, 2, 4, tzinfo=UTC)
 NOW = Run(
-    name="now", start=_START, end=_START + timedelta(days=7), conf={"round_start": WEEK.isoformat(), "dry_run": False}
+    name="now",
+    start=_START,
+    end=_START + timedelta(days=7),
+    conf={"round_start": WEEK.isoformat(), "dry_run": False},
 )
 LATER = Run(name="later", start=NOW.end, end=NOW.end + timedelta(days=7), conf=NOW.conf)
 
@@ -48,11 +51,15 @@ def observe(sandbox: Sandbox) -> World:
     live = [meeting for meeting in webex["meetings"] if meeting["state"] == "live"]
     return World(
         things={
-            "meetings": sorted([*meeting["invitees"], meeting["start"], *meeting["tags"]] for meeting in live),
+            "meetings": sorted(
+                [*meeting["invitees"], meeting["start"], *meeting["tags"]] for meeting in live
+            ),
             "told": dict(sorted(Counter(message["to"][0] for message in webex["messages"]).items())),
             "texts": sorted({(message["to"][0], message["text"]) for message in webex["messages"]}),
             # One for each person invited and the host, of each meeting: another would be a second invitation.
-            "mails": dict(sorted(Counter(f"{mail['about']} {mail['to']}" for mail in webex["mails"]).items())),
+            "mails": dict(
+                sorted(Counter(f"{mail['about']} {mail['to']}" for mail in webex["mails"]).items())
+            ),
         },
         counts={"creations": webex["meetings_created_in_24h"]},
     )
@@ -60,7 +67,9 @@ def observe(sandbox: Sandbox) -> World:
 
 def judge(expected: World, outcome: Outcome) -> list[str]:
     """Nobody was asked, nothing set aside, and nothing was tried in vain more often than something went wrong."""
-    found = [f"a person had to settle {effect.ref}" for effect in outcome.unknown if effect.ref.kind != REPORT]
+    found = [
+        f"a person had to settle {effect.ref}" for effect in outcome.unknown if effect.ref.kind != REPORT
+    ]
     states = Counter((effect.ref.kind, effect.state) for effect in outcome.effects)
     for kind, number in ((MEETING, 3), (MESSAGE, len(EVERYBODY))):
         if states[kind, State.CONFIRMED] != number:
