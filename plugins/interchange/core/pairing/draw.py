@@ -43,5 +43,5 @@ def draw_rounds(
         explain_round(schedule, number, why_resting(schedule, possible, number))
         for number in range(len(slots))
     )
-    quality = measure(schedule, minima=minima(possible, again), lower_bound=bound)
+    quality = measure(schedule, minima=minima(schedule, possible, again), lower_bound=bound)
     return Draw(rounds=rounds, findings=draw_findings(schedule, possible, again), quality=quality)

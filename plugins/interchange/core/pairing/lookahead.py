@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from interchange.core.pairing.bounds import floors, lower_bound
 from interchange.core.pairing.climb import climb
-from interchange.core.pairing.costs import MET_BEFORE, Member, Schedule
+from interchange.core.pairing.costs import MET_BEFORE, MET_IN_DRAW, Member, Schedule
 from interchange.core.pairing.large import LargeRound
 from interchange.core.pairing.matching import EXACT_UP_TO, RoundSolver
 from interchange.core.pairing.possible import Possible
@@ -27,8 +27,8 @@ _PASSES = 6
 _QUICK_ABOVE = 60
 # How many squares of people may be looked at for further beginnings, and how many of these at most; a twentieth where
 # nothing is to be gained that weighs as much as one pair that met before.
-_EFFORT = 300_000
-_BEGINNINGS = 6
+_EFFORT = 150_000
+_BEGINNINGS = 20
 
 
 def solve_round(
@@ -38,10 +38,15 @@ def solve_round(
     limit: int | None,
     rng: random.Random,
     *,
+    trios: bool = True,
     exact_up_to: int = EXACT_UP_TO,
 ) -> list[Member]:
-    """The best groups of these people in a round that is lifted, given the others."""
-    trios = schedule.problem.rules.odd == "trio"
+    """
+    The best groups of these people in a round that is lifted, given the others.
+
+    :param trios: no: none, whatever the rules allow.
+    """
+    trios &= schedule.problem.rules.odd == "trio"
     if len(people) <= exact_up_to:
         return RoundSolver(schedule, number, people, limit=limit, trios=trios, rng=rng).solve()
     prices = floors(schedule.problem, people)
@@ -77,26 +82,34 @@ def _draws(possible: Possible, again: Again, bound: int, rng: random.Random) -> 
     _fill(in_turn, range(len(problem.days)), rng)
     yield in_turn
     yield _settled(in_turn, rng)
-    if _repeats(in_turn) > again.repeats:
+    gap = in_turn.total() - bound
+    if gap >= MET_IN_DRAW:
         yield from _placed_at_once(possible, again, rng)
     effort = sum(len(people) ** 2 for people in problem.present)
-    small = in_turn.total() - bound < MET_BEFORE
-    for _ in range(min(_BEGINNINGS, (_EFFORT // 20 if small else _EFFORT) // max(1, effort))):
+    most = (_EFFORT if gap >= MET_BEFORE else _EFFORT // 20) // max(1, effort)
+    for beginning in range(min(_BEGINNINGS, most)):
         other = Schedule(problem)
         order = list(range(len(problem.days)))
         rng.shuffle(order)
-        _fill(other, order, rng)
+        # A trio uses up three pairs, which may be dear later where no pair may meet again.
+        _fill(other, order, rng, trios=beginning % 2 == 0)
         yield _settled(other, rng)
 
 
 def _fill(
-    schedule: Schedule, rounds: Iterable[int], rng: random.Random, *, exact_up_to: int = EXACT_UP_TO
+    schedule: Schedule,
+    rounds: Iterable[int],
+    rng: random.Random,
+    *,
+    trios: bool = True,
+    exact_up_to: int = EXACT_UP_TO,
 ) -> None:
     problem = schedule.problem
     limit = problem.rules.pairs_per_round
     for number in rounds:
         people = problem.present[number]
-        schedule.put(number, solve_round(schedule, number, people, limit, rng, exact_up_to=exact_up_to))
+        groups = solve_round(schedule, number, people, limit, rng, trios=trios, exact_up_to=exact_up_to)
+        schedule.put(number, groups)
 
 
 def _settled(schedule: Schedule, rng: random.Random) -> Schedule:
@@ -118,14 +131,10 @@ def _settled(schedule: Schedule, rng: random.Random) -> Schedule:
     return schedule
 
 
-def _repeats(schedule: Schedule) -> int:
-    return sum(len(rounds) - 1 for rounds in schedule.meetings.values() if rounds)
-
-
 def _placed_at_once(possible: Possible, again: Again, rng: random.Random) -> Iterator[Schedule]:
     """As many rounds as can be without a pair twice, then the others in turn."""
     problem = possible.problem
-    if problem.rules.pairs_per_round is not None:
+    if any(possible.limited(number) for number in range(len(problem.days))):
         return
     rounds = range(again.first if again.reason is not None else len(problem.days))
     wishes: tuple[Wish, ...] = ("new", "cross") if problem.met else ("cross",)

@@ -192,7 +192,10 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """How often something unwanted happens, and the number below which it cannot be (proven, not guessed)."""
+    """
+    How often something unwanted happens, and the number below which it cannot be (proven, not guessed) as long as what
+    weighs more is as it is.
+    """
 
     drawn: int
     at_least: int

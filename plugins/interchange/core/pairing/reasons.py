@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from itertools import combinations
 
 from interchange.core.pairing.costs import Schedule
 from interchange.core.pairing.model import Finding
@@ -14,14 +15,29 @@ from interchange.core.pairing.together import Again
 _NAMED = 20  # a finding that means more people names none
 
 
-def minima(possible: Possible, again: Again) -> dict[str, int]:
-    """The proven least amounts, by the names of the fields of :class:`interchange.core.pairing.model.Quality`."""
-    rounds = range(len(possible.people))
+def minima(schedule: Schedule, possible: Possible, again: Again) -> dict[str, int]:
+    """
+    The proven least amounts, by the names of the fields of :class:`interchange.core.pairing.model.Quality`.
+
+    With so many groups in a round as it has, those beyond a maximum matching of people of different departments share
+    one, and of the others those beyond a maximum matching of people who never met have met.
+    """
+    problem = possible.problem
+    shared = met = 0
+    for number, groups in enumerate(schedule.groups):
+        shared += max(0, len(groups) - possible.shortage(number, "cross").pairs)
+        same = sum(
+            problem.shared[problem.kinds[one]][problem.kinds[other]]
+            for group in groups
+            for one, other in combinations(group, 2)
+        )
+        met += max(0, len(groups) - same - possible.shortage(number, "new").pairs)
+    rests = sum(possible.rests(number) for number in range(len(possible.people)))
     return {
-        "resting": max(again.rests, sum(possible.rests(number) for number in rounds)),
-        "same_department": sum(possible.same_department(number) for number in rounds),
+        "resting": max(again.rests, rests),
+        "same_department": shared,
         "repeats": again.repeats,
-        "past_repeats": sum(possible.met_before(number) for number in rounds),
+        "past_repeats": met,
     }
 
 

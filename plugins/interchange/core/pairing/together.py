@@ -74,8 +74,7 @@ def _by_pairs(possible: Possible, partners: dict[int, int]) -> Again:
     different = sum(partners.values()) // 2
     needed, first = 0, rounds
     for number in range(rounds):
-        needed += possible.pairs(number) - possible.same_department(number)
-        needed += 2 * _clean_trio(possible, number)
+        needed += _cross_pairs(possible, number)
         if needed > different:
             first = min(first, number)
     if needed <= different:
@@ -89,12 +88,26 @@ def _by_pairs(possible: Possible, partners: dict[int, int]) -> Again:
     )
 
 
+def _cross_pairs(possible: Possible, number: int) -> int:
+    """How many pairs of different departments meet in the round, at least, those inside trios included."""
+    problem, pairs = possible.problem, possible.pairs(number)
+    most = pairs - possible.same_department(number)
+    if not possible.may_join(number) or not possible.over(number):
+        return most
+    if possible.over(number) > 1 or possible.rests(number):
+        return 0  # several trios may be fewer groups than a maximum matching has pairs
+    if _clean_trio(possible, number):
+        return most + 2
+    # The single joins any pair, at the price of as many links within a department as groups may then lack others.
+    price = max(len(problem.kind_names[problem.kinds[person]]) for person in possible.people[number])
+    return 0 if problem.blocked or problem.rules.repeats == "never" else max(0, most - min(price, 2))
+
+
 def _clean_trio(possible: Possible, number: int) -> bool:
-    """Must the round have a trio of three different departments?"""
-    problem, people = possible.problem, possible.people[number]
-    if not possible.may_join(number) or possible.over(number) != 1 or possible.rests(number):
-        return False
-    return problem.rules.same_department == "never" or not _share(problem, people)
+    """Are the three of a trio always of different departments?"""
+    return possible.problem.rules.same_department == "never" or not _share(
+        possible.problem, possible.people[number]
+    )
 
 
 def _share(problem: Problem, people: Iterable[int]) -> bool:
@@ -107,7 +120,7 @@ def _by_person(possible: Possible, partners: dict[int, int]) -> Again:
     for number, people in enumerate(possible.people):
         if possible.rests(number) or possible.same_department(number) or possible.over(number) > 1:
             return Again()
-        if len(people) < 2:
+        if len(people) < 2 or (possible.over(number) and not _clean_trio(possible, number)):
             return Again()
     there = dict.fromkeys(partners, 0)
     first, tightest, repeats = len(possible.people), -1, 0
