@@ -51,37 +51,42 @@ def _resters(possible: Possible) -> set[int]:
     """Who rests in a draw in which as few as possible do."""
     found: set[int] = set()
     for number, people in enumerate(possible.people):
-        if possible.limited(number) or possible.may_join(number):
+        if possible.limited(number):
             found.update(people)
+        elif possible.may_join(number):
+            found.update(possible.shortage(number, "allowed").strandable)
         else:
             found.update(*(reason.people for reason in possible.shortage(number, "allowed").reasons))
     return found
 
 
 def _round_bound(possible: Possible, number: int, *, exact: bool) -> int:
-    people, problem = possible.people[number], possible.problem
-    alone = Schedule(problem)
-    if exact:
-        rules = problem.rules
-        solver = RoundSolver(
-            alone,
-            number,
-            people,
-            limit=rules.pairs_per_round,
-            trios=rules.odd == "trio",
-            rng=random.Random(0),
-        )
-        return solver.bound()
-    # Counting says as much where nobody met before and distances are equal, at a hundredth of the time.
-    prices = floors(problem, people)
+    """Matching knows of past meetings and distances, counting of what trios cannot mend: the greater is taken."""
+    counted = _counted(possible, number)
+    if not exact:
+        return counted
+    rules = possible.problem.rules
+    solver = RoundSolver(
+        Schedule(possible.problem),
+        number,
+        possible.people[number],
+        limit=rules.pairs_per_round,
+        trios=rules.odd == "trio",
+        rng=random.Random(0),
+    )
+    return max(counted, solver.bound())
+
+
+def _counted(possible: Possible, number: int) -> int:
+    people, alone = possible.people[number], Schedule(possible.problem)
+    prices = floors(possible.problem, people)
     over, shared = possible.over(number), possible.same_department(number)
-    joins = possible.may_join(number) and over == 1
-    rests = 0 if joins else over
-    total = sum(sorted(alone.rest_cost(number, person) for person in people)[:rests])
-    total += TRIO * joins + SAME_DEPARTMENT * shared
+    joins = possible.may_join(number) and over == 1 and not possible.rests(number)
+    rests = sorted(alone.rest_cost(number, person) for person in people)[: possible.rests(number)]
     # Who is in no pair of two departments need not pay a price.
     outside = sorted((prices[person] for person in people), reverse=True)[: over + 2 * shared]
-    return total + sum(prices[person] for person in people) - sum(outside)
+    paid = sum(prices.values()) - sum(outside)
+    return sum(rests) + TRIO * joins + SAME_DEPARTMENT * shared + paid
 
 
 def floors(problem: Problem, people: tuple[int, ...]) -> dict[int, int]:

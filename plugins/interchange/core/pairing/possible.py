@@ -56,8 +56,18 @@ class Possible:
         return self.shortage(number, "allowed").stranded
 
     def same_department(self, number: int) -> int:
-        """How many pairs share a department at least, where as few as possible rest."""
-        return max(0, self.pairs(number) - self.shortage(number, "cross").pairs)
+        """How many pairs share a department at least, those inside trios included, where as few as possible rest."""
+        return self.same_department_of(number, self.pairs(number), self.rests(number))
+
+    def same_department_of(self, number: int, groups: int, rests: int) -> int:
+        """
+        The same for so many groups and rests.
+
+        Groups beyond a maximum matching of people of different departments have none such. And of people who may only
+        meet the same few others, two of each pair and of each trio beyond these share a department.
+        """
+        cross = self.shortage(number, "cross")
+        return max(0, groups - cross.pairs, (cross.stranded - rests + 1) // 2)
 
     def met_before(self, number: int) -> int:
         """How many pairs met before the draw at least, where as few as possible share a department."""

@@ -19,13 +19,12 @@ def minima(schedule: Schedule, possible: Possible, again: Again) -> dict[str, in
     """
     The proven least amounts, by the names of the fields of :class:`interchange.core.pairing.model.Quality`.
 
-    With so many groups in a round as it has, those beyond a maximum matching of people of different departments share
-    one, and of the others those beyond a maximum matching of people who never met have met.
+    Of groups that share no department, those beyond a maximum matching of people who never met have met.
     """
     problem = possible.problem
     shared = met = 0
     for number, groups in enumerate(schedule.groups):
-        shared += max(0, len(groups) - possible.shortage(number, "cross").pairs)
+        shared += possible.same_department_of(number, len(groups), len(schedule.resting[number]))
         same = sum(
             problem.shared[problem.kinds[one]][problem.kinds[other]]
             for group in groups

@@ -7,16 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from itertools import combinations
 
-from interchange.core.pairing.costs import (
-    LEFT_OUT,
-    MET_BEFORE,
-    MET_IN_DRAW,
-    SAME_DEPARTMENT,
-    TRIO,
-    TWICE_RUNNING,
-    UNEVEN_REST,
-    Schedule,
-)
+from interchange.core.pairing.costs import UNEVEN_REST, Schedule
 from interchange.core.pairing.model import Amount, Group, Link, Quality, Rest, Round
 from interchange.core.pairing.problem import Problem, meetings_before
 
@@ -126,26 +117,26 @@ def measure(schedule: Schedule, *, minima: Mapping[str, int], lower_bound: int) 
         in_trios=tuple((problem.keys[person], trios[person]) for person in sorted(trios)),
         cost=cost,
         lower_bound=lower_bound,
-        gap_text=_gap_text(cost - lower_bound),
+        gap_text=_gap_text(cost - lower_bound, amounts),
         **amounts,
     )
 
 
-def _gap_text(gap: int) -> str:
+def _gap_text(gap: int, amounts: Mapping[str, Amount]) -> str:
     if not gap:
         return "proven best: no draw is better"
-    for weight, what in (
-        (LEFT_OUT, "fewer rests"),
-        (TRIO, "fewer trios"),
-        (SAME_DEPARTMENT, "fewer pairs of one department"),
-        (TWICE_RUNNING, "fewer rests twice running"),
-        (UNEVEN_REST, "more even rests"),
-        (MET_IN_DRAW, "fewer pairs twice in these rounds"),
-        (MET_BEFORE, "fewer or older meetings before, fewer trios again, farther departments"),
-    ):
-        if gap >= weight:
-            return f"not proven best: {what} might be possible"
-    return "proven best but for trifles: less than one pair that met before"
+    names = {
+        "resting": "fewer rests",
+        "same_department": "fewer pairs of one department",
+        "repeats": "fewer pairs twice",
+        "past_repeats": "fewer pairs who met before",
+    }
+    better = [text for name, text in names.items() if amounts[name].drawn > amounts[name].at_least]
+    if better:
+        return f"not proven best: {', '.join(better)} may be possible"
+    if gap >= UNEVEN_REST:
+        return "proven best in pairs and rests, not in who rests or how often somebody is in a trio"
+    return "proven best but for how long ago pairs met, trios in turn, or distances"
 
 
 def _twice_running(schedule: Schedule) -> int:

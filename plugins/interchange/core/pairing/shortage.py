@@ -46,12 +46,14 @@ class Shortage:
     :param triangles: may any three of them form a trio?
     :param stranded: so many find nobody even where trios are formed: of people who may only meet the same few others,
         each group has one at most.
+    :param strandable: who may be among them.
     """
 
     pairs: int
     reasons: tuple[Reason, ...]
     triangles: bool
     stranded: int
+    strandable: frozenset[int]
 
 
 def shortage(problem: Problem, people: Sequence[int], wish: Wish) -> Shortage:
@@ -103,12 +105,18 @@ def _sought(problem: Problem, people: Sequence[int], wish: Wish) -> Shortage:
     ]
     if alone:
         reasons.insert(0, _alone(problem, people, [people[place] for place in alone]))
-    singly = [sum(len(circle) == 1 for circle in part.circles) - len(part.barrier) for part in found]
+    stranded, strandable = 0, set[int]()
+    for part in found:
+        single = [people[circle[0]] for circle in part.circles if len(circle) == 1]
+        if len(single) > len(part.barrier):
+            stranded += len(single) - len(part.barrier)
+            strandable.update(single)
     return Shortage(
         pairs=pairs,
         reasons=tuple(reasons),
         triangles=triangles,
-        stranded=sum(over for over in singly if over > 0),
+        stranded=stranded,
+        strandable=frozenset(strandable),
     )
 
 
@@ -184,14 +192,24 @@ def _counted(problem: Problem, people: Sequence[int], wish: Wish) -> Shortage:
     largest = max(sorted(members), key=lambda name: len(members[name]), default="")
     over = 2 * len(members[largest]) - total if largest and strict else 0
     if over > 0:
-        count = len(members[largest])
-        text = f"{largest} has {count} of {total} people: {_find(over)} from another department"
-        reason = Reason(kind="department", text=text, people=frozenset(members[largest]))
-        return Shortage(pairs=total - count, reasons=(reason,), triangles=len(members) > 2, stranded=over)
+        of_largest = frozenset(members[largest])
+        text = f"{largest} has {len(of_largest)} of {total} people: {_find(over)} from another department"
+        return Shortage(
+            pairs=total - len(of_largest),
+            reasons=(Reason(kind="department", text=text, people=of_largest),),
+            triangles=len(members) > 2,
+            stranded=over,
+            strandable=of_largest,
+        )
     reasons: tuple[Reason, ...] = ()
     if total % 2:
         how = "one group has three" if problem.rules.odd == "trio" else "one of them rests"
         text = f"{total} people is an odd number: {how}"
         reasons = (Reason(kind="odd", text=text, people=frozenset(people)),)
-    triangles = not strict or len(members) > 2
-    return Shortage(pairs=total // 2, reasons=reasons, triangles=triangles, stranded=0)
+    return Shortage(
+        pairs=total // 2,
+        reasons=reasons,
+        triangles=not strict or len(members) > 2,
+        stranded=0,
+        strandable=frozenset(),
+    )
