@@ -129,7 +129,7 @@ class ByHand(Actions, Invitees):
             person.gone = True
         for membership in list(self.world.memberships.values()):
             if membership.person_id == person.id and membership.room_id == entry.get("room"):
-                del self.world.memberships[membership.id]
+                self.part(membership)
         return []
 
     def _seed_attend(self, entry: Answer) -> list[str]:

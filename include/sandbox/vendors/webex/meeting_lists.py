@@ -103,7 +103,7 @@ class MeetingLists(Meetings):
                 shown += self._instances(meeting, view, bounds)
             elif kind == "scheduledMeeting":
                 shown += self._occurrences(meeting, view, bounds)
-            elif self._occurrences(meeting, view, bounds):
+            elif any(_overlaps(o.start, o.end, bounds) for o in shapes.occurrences(meeting)):
                 of_current = call.arg("current") != "false"
                 host = self.host_of(meeting)
                 shown.append(shapes.shown_series(meeting, host, view, of_current=of_current))
@@ -119,12 +119,8 @@ class MeetingLists(Meetings):
         ]
 
     def _occurrences(self, meeting: Meeting, view: View, bounds: Window | None) -> list[dict[str, Any]]:
-        host = self.host_of(meeting)
-        return [
-            shapes.shown_occurrence(meeting, occurrence, host, view)
-            for occurrence in shapes.occurrences(meeting)
-            if _overlaps(occurrence.start, occurrence.end, bounds)
-        ]
+        chosen = [o for o in shapes.occurrences(meeting) if _overlaps(o.start, o.end, bounds)]
+        return shapes.shown_occurrences(meeting, chosen, self.host_of(meeting), view)
 
     def _instances(self, meeting: Meeting, view: View, bounds: Window | None) -> list[dict[str, Any]]:
         host = self.host_of(meeting)

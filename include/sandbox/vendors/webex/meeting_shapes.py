@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import zoneinfo
 from typing import Any
 
@@ -85,17 +86,22 @@ def occurrences(meeting: Meeting) -> list[Occurrence]:
     return found
 
 
-def _starts(meeting: Meeting) -> list[dt.datetime]:
+def _starts(meeting: Meeting) -> tuple[dt.datetime, ...]:
     if meeting.recurrence is None:
-        return [meeting.start]
-    zone = zoneinfo.ZoneInfo(meeting.zone)
+        return (meeting.start,)
+    return _repeated(meeting.recurrence, meeting.start, meeting.zone)
+
+
+@functools.lru_cache(maxsize=64)
+def _repeated(recurrence: str, start: dt.datetime, zone_name: str) -> tuple[dt.datetime, ...]:
+    zone = zoneinfo.ZoneInfo(zone_name)
     # The rule counts in local time. An UNTIL is in UTC and so cannot be compared with it: as good as is local.
-    rule = meeting.recurrence.replace("RRULE:", "").replace("Z", "")
-    local = rrule.rrulestr(rule, dtstart=meeting.start.astimezone(zone).replace(tzinfo=None))
+    rule = recurrence.replace("RRULE:", "").replace("Z", "")
+    local = rrule.rrulestr(rule, dtstart=start.astimezone(zone).replace(tzinfo=None))
     most = MOST[getattr(local, "_freq")]  # noqa: B009  # the library keeps it to itself
-    return [
-        start.replace(tzinfo=zone).astimezone(dt.UTC) for _, start in zip(range(most), local, strict=False)
-    ]
+    return tuple(
+        one.replace(tzinfo=zone).astimezone(dt.UTC) for _, one in zip(range(most), local, strict=False)
+    )
 
 
 def instances(meeting: Meeting, view: View) -> list[Instance]:
@@ -115,23 +121,31 @@ def instance_id(meeting: Meeting, occurrence: Occurrence) -> str:
     return f"{meeting.id}_I_{int(occurrence.start.timestamp()) * 100 + len(meeting.instances)}"
 
 
-def state_of(meeting: Meeting, occurrence: Occurrence, view: View) -> str:
-    held = [i for i in instances(meeting, view) if i.occurrence == occurrence.id]
-    if any(instance.end is None for instance in held):
-        return "ready"
-    if held:
-        return "ended"
-    if occurrence.end <= view.now or occurrence.id in meeting.absent:
-        return "missed"
-    first = next((o for o in occurrences(meeting) if o.end > view.now), None)
-    return "ready" if first is not None and first.id == occurrence.id else "scheduled"
+def states(meeting: Meeting, view: View) -> dict[str, str]:
+    """The state of each occurrence, by its id."""
+    held: dict[str, bool] = {}
+    for instance in instances(meeting, view):
+        held[instance.occurrence] = held.get(instance.occurrence, False) or instance.end is None
+    found: dict[str, str] = {}
+    future = "ready"
+    for occurrence in occurrences(meeting):
+        is_future = occurrence.end > view.now
+        if occurrence.id in held:
+            state = "ready" if held[occurrence.id] else "ended"
+        elif not is_future or occurrence.id in meeting.absent:
+            state = "missed"
+        else:
+            state = future
+        if is_future:
+            future = "scheduled"
+        found[occurrence.id] = state
+    return found
 
 
 def series_state(meeting: Meeting, view: View) -> str:
     if any(instance.end is None for instance in meeting.instances):
         return "inProgress"
-    open_ones = (o for o in occurrences(meeting) if state_of(meeting, o, view) in ("ready", "scheduled"))
-    return "active" if next(open_ones, None) else "expired"
+    return "active" if {"ready", "scheduled"} & set(states(meeting, view).values()) else "expired"
 
 
 def current(meeting: Meeting, now: dt.datetime) -> Occurrence | None:
@@ -170,14 +184,27 @@ def shown_series(meeting: Meeting, host: Person, view: View, *, of_current: bool
     return shown
 
 
+def shown_occurrences(
+    meeting: Meeting, chosen: list[Occurrence], host: Person, view: View
+) -> list[dict[str, Any]]:
+    now = states(meeting, view)
+    return [_shown_occurrence(meeting, occurrence, host, view, now[occurrence.id]) for occurrence in chosen]
+
+
 def shown_occurrence(meeting: Meeting, occurrence: Occurrence, host: Person, view: View) -> dict[str, Any]:
+    return shown_occurrences(meeting, [occurrence], host, view)[0]
+
+
+def _shown_occurrence(
+    meeting: Meeting, occurrence: Occurrence, host: Person, view: View, state: str
+) -> dict[str, Any]:
     shown = _common(meeting, host, view)
     shown.update(
         id=occurrence.id,
         meetingSeriesId=meeting.id,
         title=occurrence.title,
         meetingType="scheduledMeeting",
-        state=state_of(meeting, occurrence, view),
+        state=state,
         isModified=occurrence.modified,
         start=time_text(occurrence.start, view.zone),
         end=time_text(occurrence.end, view.zone),

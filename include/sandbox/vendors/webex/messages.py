@@ -230,13 +230,10 @@ class Messages(Rooms):
         person = self.world.people.get(unique) if unique is not None else self.person_at(email)
         if person is None:
             raise not_found(NO_PERSON)
-        pair = {person.id, call.person.id}
-        rooms = [
-            r.id for r in self.world.rooms.values() if r.kind == "direct" and set(self.members(r.id)) == pair
-        ]
-        if not rooms:
+        room = self.known_direct_room(call.person, person)
+        if room is None:
             raise not_found()
-        return self._listed(call, rooms[0], most=50)
+        return self._listed(call, room.id, most=50)
 
     @api("GET", "/messages", operation="list_messages", scopes=[READ])
     def list_messages(self, call: Call) -> Response:

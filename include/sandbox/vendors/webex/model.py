@@ -68,6 +68,8 @@ class Room:
     creator_id: str
     created: dt.datetime
     active: dt.datetime
+    members: list[str] = dataclasses.field(default_factory=list)
+    """Ids of people, in the order in which they came; what each membership says besides is in memberships."""
 
 
 @dataclasses.dataclass(kw_only=True)

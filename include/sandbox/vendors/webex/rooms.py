@@ -23,7 +23,8 @@ class Rooms(Notices):
     # What other parts use
 
     def members(self, room_id: str) -> list[str]:
-        return [m.person_id for m in self.world.memberships.values() if m.room_id == room_id]
+        room = self.world.rooms.get(room_id)
+        return list(room.members) if room else []
 
     def room_of(self, person: Person, room_id: str | None) -> Room:
         """
@@ -38,10 +39,13 @@ class Rooms(Notices):
 
     def direct_room(self, one: Person, other: Person) -> Room:
         """The room of two people, which comes into being with their first message."""
-        for room in self.world.rooms.values():
-            if room.kind == "direct" and set(self.members(room.id)) == {one.id, other.id}:
-                return room
-        return self._new_room(other.display_name, "direct", one, [one, other])
+        known = self.known_direct_room(one, other)
+        return known or self._new_room(other.display_name, "direct", one, [one, other])
+
+    def known_direct_room(self, one: Person, other: Person) -> Room | None:
+        pair = {one.id, other.id}
+        rooms = (room for room in self.world.rooms.values() if room.kind == "direct")
+        return next((room for room in rooms if set(room.members) == pair), None)
 
     def _new_room(self, title: str, kind: str, creator: Person, people: list[Person]) -> Room:
         now = self.now()
@@ -61,9 +65,15 @@ class Rooms(Notices):
             moderator=moderator,
         )
         self.world.memberships[membership.id] = membership
+        room.members.append(person.id)
         shown = self._shown_membership(membership)
         self.notify("memberships", "created", shown, actor, self.members(room.id))
         return membership
+
+    def part(self, membership: Membership) -> None:
+        """Somebody is in a room no more."""
+        del self.world.memberships[membership.id]
+        self.world.rooms[membership.room_id].members.remove(membership.person_id)
 
     # Rooms
 
@@ -173,7 +183,7 @@ class Rooms(Notices):
     def delete_membership(self, call: Call) -> Response:
         membership = self._membership(call)
         shown, audience = self._shown_membership(membership), self.members(membership.room_id)
-        del self.world.memberships[membership.id]
+        self.part(membership)
         self.notify("memberships", "deleted", shown, call.person, audience)
         self.effect("member_removed", room_id=membership.room_id, person=shown["personEmail"])
         return answered(204)

@@ -123,6 +123,7 @@ class Webex(SignIn, People, ByHand, MeetingLists, Webhooks):
             site=self.options.site,
             everybody_comes=self.options.attendance == "everybody",
         )
+        states = shapes.states(meeting, view)
         return {
             **self.facts(meeting),
             "state": "cancelled" if meeting.cancelled else "live",
@@ -132,7 +133,7 @@ class Webex(SignIn, People, ByHand, MeetingLists, Webhooks):
                     "id": o.id,
                     "start": shapes.time_text(o.start, "UTC"),
                     "end": shapes.time_text(o.end, "UTC"),
-                    "state": shapes.state_of(meeting, o, view),
+                    "state": states[o.id],
                 }
                 for o in shapes.occurrences(meeting)
             ],

@@ -99,7 +99,7 @@ class SignIn(WebexBase):
             raise Refusal(400, DEAD)
         return self._pair(grant, token)
 
-    def _pair(self, grant: Grant, presented: str | None) -> Response:
+    def _pair(self, grant: Grant, presented: str | None, *, scope: bool = True) -> Response:
         """An access token and a refresh token; ``presented`` is the refresh token that was shown for them."""
         now, options = self.now(), self.options
         access = secrets.token_urlsafe(48)
@@ -128,7 +128,7 @@ class SignIn(WebexBase):
         if presented is None or options.refresh_in_answer:
             payload["refresh_token"] = refresh
             payload["refresh_token_expires_in"] = int((until - now).total_seconds()) - 1
-        if options.scope_in_answer:
+        if scope and options.scope_in_answer:
             payload["scope"] = " ".join(sorted(grant.scopes))
         return answered(200, payload, [("Cache-Control", "no-store")])
 
@@ -159,7 +159,7 @@ class SignIn(WebexBase):
         ):
             raise Refusal(401, "Invalid client credentials")
         grant = Grant(client_id=client.id, person_id=client.account, scopes=client.scopes, expires=self.now())
-        return self._pair(grant, None)
+        return self._pair(grant, None, scope=False)
 
 
 def answered_with(status: int, payload: dict[str, str], tracked: str) -> Response:
