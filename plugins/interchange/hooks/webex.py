@@ -29,6 +29,7 @@ from interchange.hooks.webex_values import (
     Person,
     Submission,
     Webhook,
+    read_activity,
     read_id,
     read_meeting,
     read_message,
@@ -353,6 +354,18 @@ class WebexHook(VendorHook):
         except NotFound:
             return []
         return found
+
+    def lately_said(self, since: datetime) -> Iterator[Message]:
+        """What was said in the bot's direct spaces since then: space after space, the newest first in each."""
+        for room in self._pages("/rooms", {"type": "direct", "max": 1000}, "rooms"):
+            if self._read("webex.rooms", read_activity, room) < since:
+                continue
+            query = {"roomId": room["id"], "max": 100}
+            for entry in self._pages("/messages", query, "messages"):
+                message = self._read("webex.messages", read_message, entry)
+                if message.sent_at < since:
+                    break
+                yield message
 
     def submission(self, action_id: str) -> Submission:
         """:raises NotFound: unknown, not visible to the bot, or not yet readable."""

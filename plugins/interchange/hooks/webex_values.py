@@ -121,6 +121,11 @@ def read_message(answer: Mapping[str, Any]) -> Message:
     )
 
 
+def read_activity(answer: Mapping[str, Any]) -> datetime:
+    """When somebody said something in a space, the last time."""
+    return _time(answer.get("lastActivity") or answer["created"])
+
+
 def read_submission(answer: Mapping[str, Any]) -> Submission:
     inputs = answer.get("inputs") or {}
     return Submission(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import ColumnElement, Engine, select, update
 
 from interchange.ledger.database import transaction
 from interchange.ledger.model import State
@@ -33,6 +33,22 @@ def _plain(value: object) -> str:
 
 def forget_personal_data(engine: Engine, before: datetime, *, by: str) -> int:
     """See :meth:`interchange.ledger.Ledger.forget_personal_data`."""
+    return _forget(engine, effects.c.updated_at < before, by=by)
+
+
+def forget_personal_data_of(engine: Engine, workflow: str, part: str, *, by: str) -> int:
+    """
+    Drop the personal keys from the receipts of one person's effects.
+
+    :param part: of the keys of those effects, such as the keyed hash that stands for the person.
+    :return: how many receipts were changed.
+    """
+    return _forget(
+        engine, (effects.c.workflow == workflow) & effects.c.key.contains(part, autoescape=True), by=by
+    )
+
+
+def _forget(engine: Engine, which: ColumnElement[bool], *, by: str) -> int:
     changed = 0
     last = 0
     while True:
@@ -41,7 +57,7 @@ def forget_personal_data(engine: Engine, before: datetime, *, by: str) -> int:
             .where(
                 effects.c.id > last,
                 effects.c.state == State.CONFIRMED,
-                effects.c.updated_at < before,
+                which,
                 effects.c.receipt.contains('"personal"'),
             )
             .order_by(effects.c.id)

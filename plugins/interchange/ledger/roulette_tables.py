@@ -137,5 +137,7 @@ cards = Table(
     Column("made_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("used_at", UtcDateTime),
+    # The id of the event that used it: it may come again, another one may not.
+    Column("used_by", Text),
     CheckConstraint("kind IN ('move', 'consent', 'met', 'inform', 'send')", name="cards_kinds"),
 )  # fmt: skip

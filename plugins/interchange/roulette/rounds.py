@@ -169,11 +169,20 @@ class Rounds:
         )
         return sorted(found, key=lambda group: (group.starts_at or after, group.id))
 
+    def of(self, person: str) -> list[Group]:
+        """Every group somebody is or was in, the oldest first; those they left too, without them in ``people``."""
+        return self._groups(groups.c.id.in_(select(members.c.group_id).where(members.c.person == person)))
+
     def ended(self, *, after: datetime, before: datetime) -> list[Group]:
         """Booked meetings that began in this time."""
-        return self._groups(
-            (groups.c.state == BOOKED) & (groups.c.starts_at > after) & (groups.c.starts_at <= before)
-        )
+        return [group for group in self.started(after=after, before=before) if group.state == BOOKED]
+
+    def started(self, *, after: datetime | None, before: datetime) -> list[Group]:
+        """Meetings that began in this time, or would have, had they not been cancelled."""
+        condition = groups.c.starts_at <= before
+        if after is not None:
+            condition &= groups.c.starts_at > after
+        return self._groups(condition)
 
     def history(self, *, before: date) -> list[Group]:
         """All groups of the rounds before a Monday that were not dropped."""

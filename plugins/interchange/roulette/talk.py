@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, insert, select, update
 
 from interchange.ledger.database import insert_unless_there, transaction
 from interchange.ledger.roulette_tables import cards, consents, proposals
@@ -47,7 +47,7 @@ class Card:
 
     :param kind: ``move``: choose a time; ``consent``: yes or no to one; ``met``: did you meet; ``inform``: write an
         announcement; ``send``: send it.
-    :param person: who alone may use it.
+    :param person: who alone may use it. :param used_by: the id of the event that did.
     """
 
     id: str
@@ -58,6 +58,7 @@ class Card:
     content: str | None
     expires_at: datetime
     used_at: datetime | None
+    used_by: str | None
 
 
 class Talk:
@@ -99,13 +100,29 @@ class Talk:
             row = connection.execute(select(cards).where(cards.c.id == id_)).one_or_none()
         return None if row is None else _card(row)
 
-    def use(self, id_: str) -> bool:
-        """:return: False if it was used before."""
+    def use(self, id_: str, *, by: str) -> bool:
+        """
+        :param by: the event it is used by, which may use it again: after a kill it is gone on with.
+        :return: False if another event has used it.
+        """
         with transaction(self._engine) as connection:
-            changed = connection.execute(
-                update(cards).where(cards.c.id == id_, cards.c.used_at.is_(None)).values(used_at=now())
-            ).rowcount
-        return bool(changed)
+            connection.execute(
+                update(cards)
+                .where(cards.c.id == id_, cards.c.used_at.is_(None))
+                .values(used_at=now(), used_by=by)
+            )
+            return connection.execute(select(cards.c.used_by).where(cards.c.id == id_)).scalar() == by
+
+    def forget_before(self, moment: datetime) -> int:
+        """Delete the cards that nobody could use any more since then. :return: how many."""
+        with transaction(self._engine) as connection:
+            return connection.execute(delete(cards).where(cards.c.expires_at < moment)).rowcount
+
+    def forget(self, person: str) -> None:
+        """Delete somebody's cards and proposals, whatever became of those."""
+        with transaction(self._engine) as connection:
+            connection.execute(delete(cards).where(cards.c.person == person))
+            connection.execute(delete(proposals).where(proposals.c.person == person))
 
     # Proposals
 
@@ -162,6 +179,10 @@ class Talk:
     def live_of(self, group: str) -> Proposal | None:
         found = self._many((proposals.c.group_id == group) & proposals.c.state.in_(LIVE))
         return found[0] if found else None
+
+    def lately(self, since: datetime) -> list[Proposal]:
+        """All that waited for somebody until then, or later; the oldest first."""
+        return self._many(proposals.c.expires_at >= since)
 
     def of_groups(self, groups: Sequence[str]) -> list[Proposal]:
         """Of these meetings, the oldest first."""
@@ -240,4 +261,5 @@ def _card(row: Row[Any]) -> Card:
         content=row.content,
         expires_at=row.expires_at,
         used_at=row.used_at,
+        used_by=row.used_by,
     )

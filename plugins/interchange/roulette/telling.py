@@ -10,6 +10,7 @@ from typing import Any
 
 from interchange.errors import BadRecord, Conflict, NotFound, OutcomeUnknown, RateLimited
 from interchange.hooks.webex import WebexHook
+from interchange.hooks.webex_values import Person
 from interchange.ledger import EffectRef, Ledger, RunRef, State
 from interchange.ledger.keys import keyed_hash
 from interchange.roulette.people import Participant
@@ -47,14 +48,19 @@ class Speaker:
         self._lease_s = lease_s
         self._look_again = look_again
         self._clock = clock
-        self._me: str | None = None
+        self._myself: Person | None = None
+
+    @property
+    def myself(self) -> Person:
+        """The bot as Webex knows it; asked once."""
+        if self._myself is None:
+            self._myself = self._hook.me()
+        return self._myself
 
     @property
     def me(self) -> str:
         """The bot's own person id."""
-        if self._me is None:
-            self._me = self._hook.me().id
-        return self._me
+        return self.myself.id
 
     def tell(
         self,
@@ -80,7 +86,7 @@ class Speaker:
 
         def send() -> dict[str, Any]:
             try:
-                return {"message": self._hook.send(markdown=text, address=address, card=card, file_url=image)}
+                return _receipt(self._hook.send(markdown=text, address=address, card=card, file_url=image))
             except NotFound:
                 raise BadRecord(
                     "address", "Webex knows nobody with it, or the bot may not write to them"
@@ -148,7 +154,7 @@ class Speaker:
                 card_id in json.dumps(message.cards) if card_id else text in (message.markdown, message.text)
             )
             if same:
-                return {"message": message.id}
+                return _receipt(message.id)
         return None
 
     def _leave_it(self, ref: EffectRef) -> None:
@@ -163,6 +169,11 @@ class Speaker:
         except Conflict:
             # Somebody else is at it.
             return
+
+
+def _receipt(message_id: str) -> dict[str, Any]:
+    # It leads to what was said to somebody.
+    return {"message": message_id, "personal": ["message"]}
 
 
 def card_id_of(effect: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Texts:
         self._texts: Mapping[str, Any] = read_yaml(self._folder / TEXTS)
         # Each value that is filled in is made harmless, links included; the template's own marks count.
         self._marked = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, finalize=_finalized)
+        self._marked.filters["bold"] = _bold
         self._unmarked = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
         self._cards: dict[str, Any] = {}
 
@@ -93,9 +94,15 @@ class Texts:
 
 
 class Link(str):
-    """An address that stays as it is."""
+    """A text that stays as it is, such as an address, or one that has marks of its own."""
 
     __slots__ = ()
+
+
+def _bold(names: Iterable[object]) -> Link:
+    """Several names, each in bold; a mark between them would be taken for one of theirs."""
+    shown = [f"**{plain(name)}**" for name in names]
+    return Link(" and ".join(part for part in (", ".join(shown[:-1]), *shown[-1:]) if part))
 
 
 def _finalized(value: Any) -> str:

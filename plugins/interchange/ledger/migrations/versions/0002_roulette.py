@@ -158,5 +158,6 @@ def _create_talk() -> None:
         sa.Column("made_at", UtcDateTime, nullable=False),
         sa.Column("expires_at", UtcDateTime, nullable=False),
         sa.Column("used_at", UtcDateTime),
+        sa.Column("used_by", sa.Text),
         sa.CheckConstraint("kind IN ('move', 'consent', 'met', 'inform', 'send')", name="cards_kinds"),
     )
