@@ -33,7 +33,7 @@ class ReportDrift(SettingsError):
     """The report is not the one the settings describe: nothing was planned or sent."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReportRow:
     """
     :param number: as a person sees it in the source, from 1.
@@ -55,7 +55,7 @@ class ReportRules:
     header: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Closing:
     """
     One closed ticket.
@@ -113,21 +113,23 @@ class _Reader:
     rules: ReportRules
     today: date
     rows: int = 0
-    closings: dict[tuple[str, date], list[Closing]] = field(default_factory=dict)
+    closings: dict[tuple[str, date], Closing] = field(default_factory=dict)
     bad: list[BadRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         names = [_plain(name) for name in self.rules.columns]
         self._width = len(names)
         self._needed = [(name, names.index(_plain(name))) for name in _NEEDED]
-        self._places = [names.index(_plain(name)) for name in _KNOWN]
+        self._status = names.index(_plain("Status"))
+        self._places = [names.index(_plain(name)) for name in _KNOWN if name != "Status"]
         self._closed = frozenset(_plain(status) for status in self.rules.closed_statuses)
         self._is_closed: dict[str, bool] = {}
         self._zone = ZoneInfo(self.rules.time_zone)
         self._days: dict[str, date | None] = {}
         self._addresses: dict[str, str] = {}
+        self._disputed: dict[tuple[str, date], dict[str, Closing]] = {}
         self._swapped = _swapped(self.rules.date_format)
-        self._filled = dict.fromkeys(_NEEDED, 0)
+        self._empty = dict.fromkeys(_NEEDED, 0)
         self._formulas: list[str] = []
         self._unread: list[int] = []
         self._read = 0
@@ -137,7 +139,7 @@ class _Reader:
 
     def take(self, row: ReportRow) -> None:
         # A report may have a million rows: what is looked at here is looked at once.
-        texts = [_text(cell) for cell in row.cells]
+        texts = [cell.strip() if type(cell) is str else _text(cell) for cell in row.cells]
         if not any(texts):
             return
         if self._awaits_header:
@@ -151,54 +153,48 @@ class _Reader:
         if len(texts) < self._width:
             texts += [""] * (self._width - len(texts))
         for name, place in self._needed:
-            if text := texts[place]:
-                self._filled[name] += 1
-                if text[0] == "#" and text.upper() in FORMULA_ERRORS:
-                    self._formulas.append(f"row {row.number}, {name}: {text.upper()}")
-        first, last, email, ticket, status, day = self._places
-        text = texts[status]
-        closed = self._is_closed.get(text)
+            text = texts[place]
+            if not text:
+                self._empty[name] += 1
+            elif text[0] == "#" and text.upper() in FORMULA_ERRORS:
+                self._formulas.append(f"row {row.number}, {name}: {text.upper()}")
+        status = texts[self._status]
+        closed = self._is_closed.get(status)
         if closed is None:
-            closed = self._is_closed[text] = _plain(text) in self._closed
+            closed = self._is_closed[status] = _plain(status) in self._closed
         if closed:
-            self._take_closed(
-                row.number,
-                ticket=_ticket(_cell(row, ticket), texts[ticket]),
-                day=_cell(row, day),
-                email=texts[email],
-                first_name=texts[first],
-                last_name=texts[last],
-            )
+            self._take_closed(row, texts)
 
-    def _take_closed(
-        self, number: int, *, ticket: str, day: Cell, email: str, first_name: str, last_name: str
-    ) -> None:
+    def _take_closed(self, row: ReportRow, texts: list[str]) -> None:
+        first_name, last_name, email, ticket, day = self._places
+        number = _ticket(_cell(row, ticket), texts[ticket])
         try:
-            closed_on = self._day(number, day)
-            if not ticket or len(ticket) > LONGEST_TICKET or "\0" in ticket:
+            closed_on = self._day(row.number, _cell(row, day), texts[day])
+            if not number or len(number) > LONGEST_TICKET or "\0" in number:
                 raise BadRecord(
                     "Ticket",
-                    f"is no ticket number of 1 to {LONGEST_TICKET} characters" if ticket else "is empty",
+                    f"is no ticket number of 1 to {LONGEST_TICKET} characters" if number else "is empty",
                 )
             if closed_on > self.today:
                 raise BadRecord("Date", f"lies ahead: {closed_on}; today is {self.today}")
-            address = self._address(email)
+            address = self._address(texts[email])
         except BadRecord as exc:
             self.bad.append(
-                BadRow(row=number, field=exc.field, reason=exc.reason, ticket=ticket[:LONGEST_TICKET])
+                BadRow(row=row.number, field=exc.field, reason=exc.reason, ticket=number[:LONGEST_TICKET])
             )
             return
         closing = Closing(
-            row=number,
-            ticket=ticket,
+            row=row.number,
+            ticket=number,
             closed_on=closed_on,
             address=address,
-            first_name=_one_line(first_name),
-            last_name=_one_line(last_name),
+            first_name=_one_line(texts[first_name]),
+            last_name=_one_line(texts[last_name]),
         )
-        same = self.closings.setdefault((ticket, closed_on), [])
-        if not same or all(address != other.address for other in same):
-            same.append(closing)
+        identity = number, closed_on
+        known = self.closings.setdefault(identity, closing)
+        if known.address != address:
+            self._disputed.setdefault(identity, {known.address: known}).setdefault(address, closing)
 
     def _address(self, text: str) -> str:
         # A customer stands in many rows.
@@ -207,13 +203,12 @@ class _Reader:
             address = self._addresses[text] = normalised(text)
         return address
 
-    def _day(self, number: int, cell: Cell) -> date:
-        if isinstance(cell, datetime):
+    def _day(self, number: int, cell: Cell, text: str) -> date:
+        if isinstance(cell, date):
+            if not isinstance(cell, datetime):
+                return cell
             # Workbooks know no zone: what is there is local time.
             return (cell.astimezone(self._zone) if cell.tzinfo else cell).date()
-        if isinstance(cell, date):
-            return cell
-        text = _text(cell)
         if not text:
             raise BadRecord("Date", "is empty")
         if text not in self._days:
@@ -236,18 +231,14 @@ class _Reader:
             )
         if self._formulas:
             raise ReportDrift(f"formulas show errors: {_named(self._formulas)}. Mend them in the report")
-        if self.rows and (emptied := [name for name, number in self._filled.items() if not number]):
+        if self.rows and (emptied := [name for name, number in self._empty.items() if number == self.rows]):
             raise ReportDrift(
                 f"column {', '.join(emptied)} is empty in all {self.rows} rows: was a column moved or removed? The "
                 f"settings say: {', '.join(self.rules.columns)}"
             )
         self._check_dates()
-        closings = []
-        for (ticket, closed_on), found in self.closings.items():
-            if len(found) == 1:
-                closings.append(found[0])
-                continue
-            rows = ", ".join(str(closing.row) for closing in found)
+        for (ticket, closed_on), by_address in self._disputed.items():
+            rows = ", ".join(str(closing.row) for closing in by_address.values())
             self.bad += [
                 BadRow(
                     row=closing.row,
@@ -255,11 +246,13 @@ class _Reader:
                     reason=f"the ticket's closing of {closed_on} is listed for different addresses (rows {rows})",
                     ticket=ticket,
                 )
-                for closing in found
+                for closing in by_address.values()
             ]
         return Report(
             rows=self.rows,
-            closings=tuple(closings),
+            closings=tuple(
+                closing for identity, closing in self.closings.items() if identity not in self._disputed
+            ),
             quarantined=tuple(sorted(self.bad, key=lambda row: row.row)),
         )
 
