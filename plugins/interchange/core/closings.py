@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from interchange.core.report import Closing
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """
     One ticket as a mail tells of it.
 
@@ -30,8 +29,7 @@ class Told:
         return closing_key(self.number, self.closed_on)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """
     One customer's mail.
 
@@ -90,9 +88,7 @@ def select_mails(
     :param customer_of: what stands for an address.
     """
     counts = dict.fromkeys(("told", "too_old", "too_new", "held", "opted_out"), 0)
-    oldest_held: date | None = None
     by_address: dict[str, list[Closing]] = {}
-    customers: dict[str, str] = {}
     for closing in closings:
         if closing.closed_on < since:
             counts["too_old"] += 1
@@ -100,18 +96,19 @@ def select_mails(
             counts["too_new"] += 1
         elif closing_key(closing.ticket, closing.closed_on) in told:
             counts["told"] += 1
-        elif closing.address in opted_out:
-            counts["opted_out"] += 1
         else:
-            customer = customers.get(closing.address)
-            if customer is None:
-                customer = customers[closing.address] = customer_of(closing.address)
-            if customer in mailed:
-                counts["held"] += 1
-                oldest_held = min(oldest_held or closing.closed_on, closing.closed_on)
-            else:
-                by_address.setdefault(closing.address, []).append(closing)
-    mails = [_mail(customers[address], found) for address, found in by_address.items()]
+            by_address.setdefault(closing.address, []).append(closing)
+    mails: list[Mail] = []
+    oldest_held: date | None = None
+    for address, found in by_address.items():
+        if address in opted_out:
+            counts["opted_out"] += len(found)
+        elif (customer := customer_of(address)) in mailed:
+            counts["held"] += len(found)
+            oldest = min(closing.closed_on for closing in found)
+            oldest_held = min(oldest_held or oldest, oldest)
+        else:
+            mails.append(_mail(customer, address, found))
     # By name, as the predecessor did; the address only decides between two of one name. Sorting is stable, and twice by
     # one text is quicker than once by two.
     mails.sort(key=attrgetter("address"))
@@ -119,16 +116,12 @@ def select_mails(
     return Selection(mails=tuple(mails), oldest_held=oldest_held, **counts)
 
 
-def _mail(customer: str, closings: list[Closing]) -> Mail:
+def _mail(customer: str, address: str, closings: list[Closing]) -> Mail:
     if len(closings) > 1:
         closings.sort(key=attrgetter("closed_on", "row"))
     newest = closings[-1]
-    return Mail(
-        customer=customer,
-        address=newest.address,
-        full_name=f"{newest.first_name} {newest.last_name.upper()}".strip(),
-        tickets=tuple([Told(number=closing.ticket, closed_on=closing.closed_on) for closing in closings]),
-    )
+    full_name = f"{newest.first_name} {newest.last_name.upper()}".strip()
+    return Mail(customer, address, full_name, tuple([Told(told.ticket, told.closed_on) for told in closings]))
 
 
 def element(mail: Mail, *, subject: str, body: str, html: str | None, cc: Collection[str]) -> dict[str, Any]:
@@ -157,7 +150,7 @@ def payload(elements: Iterable[dict[str, Any]]) -> bytes:
 
 def content_digest(mail: Mail, content: dict[str, Any]) -> str:
     """Of everything a customer would see, and of the tickets it tells of."""
-    told = [asdict(ticket) for ticket in mail.tickets]
+    told = [ticket._asdict() for ticket in mail.tickets]
     text = json.dumps([mail.customer, told, content], sort_keys=True, default=date.isoformat)
     return hashlib.sha256(text.encode()).hexdigest()
 
