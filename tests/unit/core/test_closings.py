@@ -98,14 +98,35 @@ def test_who_has_had_a_mail_this_week_or_wants_none_gets_none() -> None:
     found = select(
         closing("1"),
         closing("2", "bob@example.com"),
-        closing("3", "cy@example.com", on=date(2026, 10, 5)),
-        closing("4", "cy@example.com"),
+        closing("3", "cy@example.com"),
+        closing("4", "cy@example.com", on=date(2026, 10, 5)),
+        closing("5", "bob@example.com"),
         mailed={"CY@EXAMPLE.COM"},
         opted_out={"bob@example.com"},
     )
 
     assert [mail.address for mail in found.mails] == ["ann@example.com"]
-    assert (found.held, found.opted_out, found.oldest_held) == (2, 1, date(2026, 10, 5))
+    assert (found.held, found.opted_out, found.oldest_held) == (2, 2, date(2026, 10, 5))
+
+
+def test_a_mail_tells_of_the_oldest_closing_first_and_names_whom_the_newest_names() -> None:
+    found = select(
+        closing("3", on=date(2026, 11, 9), last="Ito-Oh"),
+        closing("2", on=date(2026, 11, 2)),
+        closing("1", on=date(2026, 11, 2)),
+    )
+
+    assert [ticket.number for ticket in found.mails[0].tickets] == ["1", "2", "3"]
+    assert found.mails[0].full_name == "Ann ITO-OH"
+
+
+def test_mails_are_sorted_by_name_and_by_address_where_names_are_the_same() -> None:
+    found = select(
+        closing("1", "z@example.com"),
+        closing("2", "y@example.com", first="Bob"),
+        closing("3", "x@example.com"),
+    )
+    assert [mail.address for mail in found.mails] == ["x@example.com", "z@example.com", "y@example.com"]
 
 
 @given(

@@ -133,6 +133,13 @@ def test_a_closing_listed_for_two_customers_is_set_aside() -> None:
     assert [(bad.row, bad.ticket) for bad in report.quarantined] == [(2, "T-1"), (3, "T-1")]
 
 
+def test_a_closing_listed_for_two_customers_again_and_again_names_each_customers_first_row() -> None:
+    report = read(row(), row(email="bob@example.com"), row(), row(email="bob@example.com"))
+
+    assert [bad.row for bad in report.quarantined] == [2, 3]
+    assert "(rows 2, 3)" in report.quarantined[0].reason
+
+
 class TestDrift:
     def test_a_header_names_the_columns_in_their_order(self) -> None:
         header: tuple[Cell, ...] = ("firstname", " Lastname ", "EMAIL", "Ticket", "Status", "Date", "")
