@@ -170,6 +170,9 @@ def get_provider_info() -> dict[str, Any]:
                     "webhook_secret": _secret(
                         "Webhook secret", "Of a bot: proves that an event comes from Webex"
                     ),
+                    "receiver_url": _text(
+                        "Receiver", "Of a bot: where Webex sends events; from [api] base_url unless given"
+                    ),
                     "refresh_token": _secret("Refresh token", "Of a client: not needed after a log-in"),
                     "host_email": _text("Host", "Whose meetings they are; needs an admin's scopes"),
                     "access_token": _secret("Access token", "Used as it is, and never renewed"),

@@ -1,12 +1,12 @@
-"""Another time for a meeting: whether it can be, and how times are told to people of several zones."""
+"""Another time for a meeting: whether it can be."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from interchange.core.bot_words import parse_day
 from interchange.core.slots import Slot, existing, parse_clock
@@ -14,11 +14,6 @@ from interchange.core.slots import Slot, existing, parse_clock
 LEAD = timedelta(minutes=15)
 """The others must be able to answer before it begins."""
 _SATURDAY = 5
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
 
 
 class Obstacle(StrEnum):
@@ -124,50 +119,6 @@ def check_wish(
         if other.starts_at < slot.ends_at and starts_at < other.ends_at:
             return Wish(slot=slot, obstacle=Obstacle.OVERLAP, whose=other.whose)
     return Wish(slot=slot)
-
-
-def spoken_day(day: date) -> str:
-    """``Thursday 24 December``, whatever the machine's language."""
-    return f"{_DAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]}"
-
-
-def spoken(slot: Slot, others: Mapping[str, str | None] | None = None) -> str:
-    """
-    ``Thursday 24 December, 15:10-15:40 Europe/Kyiv; for Bo 14:10-14:40 Europe/Warsaw``.
-
-    :param others: zones by name of those who take part. One that is unknown, or shows the same time, is left out.
-    """
-    said = f"{spoken_day(slot.local.date())}, {_hours(slot.local, slot.local_end)} {slot.zone}"
-    for name, zone in (others or {}).items():
-        theirs = _known(zone)
-        if theirs is None:
-            continue
-        start, end = (
-            moment.astimezone(theirs).replace(tzinfo=None) for moment in (slot.starts_at, slot.ends_at)
-        )
-        if start == slot.local:
-            continue
-        day = f"{spoken_day(start.date())}, " if start.date() != slot.local.date() else ""
-        said += f"; for {name} {day}{_hours(start, end)} {zone}"
-    return said
-
-
-def spoken_moment(moment: datetime, zone: str) -> str:
-    """``15:10 on Thursday 24 December``, as a clock in the zone shows it."""
-    local = moment.astimezone(ZoneInfo(zone))
-    return f"{local:%H:%M} on {spoken_day(local.date())}"
-
-
-def _known(zone: str | None) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(zone) if zone else None
-    except (ZoneInfoNotFoundError, ValueError):
-        # People may type anything into their profile.
-        return None
-
-
-def _hours(start: datetime, end: datetime) -> str:
-    return f"{start:%H:%M}-{end:%H:%M}"
 
 
 def local_day(moment: datetime, zone: str) -> date:

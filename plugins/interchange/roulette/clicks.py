@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from interchange.core.wishes import Engagement, Obstacle, Rules, Wish, check_wish, spoken_day
+from interchange.core.moments import spoken_day
+from interchange.core.wishes import Engagement, Obstacle, Rules, Wish, check_wish
 from interchange.roulette.commands import send_move_card
 from interchange.roulette.desk import Desk
 from interchange.roulette.events import Event, Memo

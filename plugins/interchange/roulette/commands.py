@@ -8,8 +8,9 @@ from typing import Any
 
 from interchange.core.addresses import normalised
 from interchange.core.bot_words import Said, Word
+from interchange.core.moments import spoken_day
 from interchange.core.slots import monday_of, week_of
-from interchange.core.wishes import local_day, spoken_day
+from interchange.core.wishes import local_day
 from interchange.errors import BadRecord
 from interchange.roulette import figures
 from interchange.roulette.absences import Absences

@@ -10,11 +10,12 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from interchange.core.slots import Slot, parse_clock, slot_of_week
-from interchange.core.wishes import spoken
+from interchange.core.moments import spoken
+from interchange.core.slots import Slot
 from interchange.errors import Busy
 from interchange.hooks.webex import WebexHook
 from interchange.ledger import EffectRef, Ledger, RunRef
+from interchange.roulette.drawing import slot_for
 from interchange.roulette.people import Participant, People
 from interchange.roulette.rounds import Group, Rounds
 from interchange.roulette.talk import Talk
@@ -119,18 +120,7 @@ class Desk:
 
     def slot_of_week(self, monday: date) -> Slot:
         """When the round of a week meets unless its meetings are moved."""
-        slot = self.settings.slot
-        start = parse_clock(slot.start)
-        if start is None:
-            raise ValueError("the settings' slot has no time")
-        return slot_of_week(
-            monday,
-            weekday=slot.weekday,
-            start=start,
-            minutes=slot.minutes,
-            zone=self.zone,
-            holidays=self.holidays,
-        )
+        return slot_for(self.settings, monday)
 
     def others(self, group: Group, than: str) -> list[Participant]:
         """Those of a meeting besides one of them."""

@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from interchange.core.moments import spoken, spoken_moment
 from interchange.core.slots import Slot
-from interchange.core.wishes import spoken, spoken_moment
 from interchange.errors import BadRecord, NotFound, Refused
 from interchange.ledger import State
 from interchange.roulette.desk import Desk

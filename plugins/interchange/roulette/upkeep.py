@@ -12,8 +12,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from interchange.core.moments import spoken_day
 from interchange.core.slots import monday_of
-from interchange.core.wishes import local_day, spoken_day
+from interchange.core.wishes import local_day
 from interchange.errors import Busy, InterchangeError
 from interchange.ledger import Effect, State
 from interchange.roulette import figures
