@@ -24,6 +24,7 @@ import httpx
 from tools.airflow_client import AirflowClient, AirflowError
 from tools.airflow_home import environment
 from tools.demo_report import CALLS, DAMAGED, Expected, problems, report
+from tools.demo_talk import TalkError, move_a_meeting
 from tools.processes import Guarded, ProcessError
 from tools.stack import AirflowStack, StackError
 
@@ -33,7 +34,18 @@ ACTIVITIES = "knack_to_esb"
 MAILS = "ticket_closure"
 RECORDINGS = "spinoco_sync"
 ROUNDS = "webex_roulette"
-DAGS = (EXPORTS, ACTIVITIES, MAILS, RECORDINGS, ROUNDS, "modo_directory", "interchange_doctor")
+CARE = "webex_upkeep"
+DAGS = (
+    EXPORTS,
+    ACTIVITIES,
+    MAILS,
+    RECORDINGS,
+    ROUNDS,
+    "webex_bot",
+    CARE,
+    "modo_directory",
+    "interchange_doctor",
+)
 SANDBOX_START_S = 60.0
 # The demo waits for vendors that answer at once.
 QUICK = {"INTERCHANGE_RETRY_BASE_S": "2", "INTERCHANGE_LEASE_S": "15"}
@@ -159,6 +171,8 @@ def run_everything(stack: AirflowStack, vendors: Vendors) -> list[str]:
     say(f"{ROUNDS}: twelve colleagues of three departments, next week's round")
     next_week = {"round_start": (today + timedelta(days=7)).date().isoformat()}
     runs[ROUNDS].append(airflow.trigger(ROUNDS, next_week))
+    say(f"{CARE}: has Webex tell Airflow of what people write to the bot")
+    runs[CARE].append(airflow.trigger(CARE))
     say("modo_directory: the example directory")
     example = ROOT / "include" / "config" / "directory.example.xml"
     runs["modo_directory"].append(
@@ -188,6 +202,13 @@ def run_everything(stack: AirflowStack, vendors: Vendors) -> list[str]:
                 windows.add(
                     (_text(datetime.fromisoformat(bounds[0])), _text(datetime.fromisoformat(bounds[1])))
                 )
+    if not wrong:
+        say("webex_bot: two colleagues move their meeting")
+        try:
+            for line in move_a_meeting(vendors.url, vendors.get):
+                say(f"    {line}")
+        except TalkError as exc:
+            wrong.append(str(exc))
     expected = Expected(windows=sorted(windows))
     for line in report(vendors.get, expected):
         say(line)

@@ -16,6 +16,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -173,18 +174,20 @@ def _rounds(get: Get) -> Iterator[str]:
     departments = {
         person["emails"][0]: person["department"] for person in state["people"] if person["department"]
     }
-    rounds: dict[str, list[list[str]]] = {}
+    met: dict[str, list[list[str]]] = {}
     for meeting in _live(get):
-        rounds.setdefault(meeting["start"], []).append(meeting["invitees"])
-    if not rounds:
+        # A meeting that was moved stays in its week.
+        week = "{}-W{:02}".format(*date.fromisoformat(meeting["start"][:10]).isocalendar()[:2])
+        met.setdefault(week, []).append(meeting["invitees"])
+    if not met:
         yield "no meeting was booked in Webex"
-    for start, groups in rounds.items():
+    for week, groups in met.items():
         if sorted(address for group in groups for address in group) != sorted(departments):
-            yield f"in the round of {start} not everybody meets once"
+            yield f"in the round of {week} not everybody meets once"
         if any(len({departments[address] for address in group}) != len(group) for group in groups):
-            yield f"in the round of {start} people of one department meet"
+            yield f"in the round of {week} people of one department meet"
     told = Counter(message["to"][0] for message in state["messages"])
-    if any(told[address] < len(rounds) for address in departments):
+    if any(told[address] < len(met) for address in departments):
         yield f"not everybody was told of each round: {dict(told)}"
 
 

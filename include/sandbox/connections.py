@@ -34,8 +34,6 @@ WEBEX_WEBHOOK_SECRET = "sandbox-webex-webhook-secret-0001"
 WEBEX_CLIENT = "sandbox-webex-integration"
 WEBEX_SECRET = "sandbox-webex-secret-0001"
 WEBEX_REFRESH_TOKEN = "sandbox-webex-refresh-token-0001"
-# Where the demo's Airflow takes Webex's notifications.
-WEBEX_RECEIVER = "http://localhost:8080/interchange/webex/webhook"
 MAIL_WEBHOOK_TOKEN = "sandbox-mail-webhook-token-0001"
 S3_KEY = "sandbox"
 
@@ -145,7 +143,7 @@ def connections(sandbox: Sandbox) -> Connections:
             "conn_type": "webex",
             "host": f"{sandbox.url('webex')}/v1",
             "password": WEBEX_BOT_TOKEN,
-            "extra": {"webhook_secret": WEBEX_WEBHOOK_SECRET, "receiver_url": WEBEX_RECEIVER},
+            "extra": {"webhook_secret": WEBEX_WEBHOOK_SECRET},
         }
         made["webex_meetings"] = {
             "conn_type": "webex",
