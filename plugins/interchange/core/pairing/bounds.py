@@ -38,7 +38,7 @@ def lower_bound(possible: Possible, again: Again, *, exact: bool) -> int:
     everybody = len({person for people in possible.people for person in people})
     total += again.doubles * (MET_IN_DRAW + nearness(span))
     total += UNEVEN_REST * doubles(sum(possible.rests(number) for number in rounds), len(_resters(possible)))
-    trios = sum(possible.may_join(number) and possible.over(number) == 1 for number in rounds)
+    trios = sum(possible.one_trio(number) for number in rounds)
     total += (TRIO_AGAIN + nearness(span)) * doubles(3 * trios, everybody)
     for number in rounds[1:]:
         gone = len(set(possible.people[number - 1]).difference(possible.people[number]))
@@ -81,7 +81,7 @@ def _counted(possible: Possible, number: int) -> int:
     people, alone = possible.people[number], Schedule(possible.problem)
     prices = floors(possible.problem, people)
     over, shared = possible.over(number), possible.same_department(number)
-    joins = possible.may_join(number) and over == 1 and not possible.rests(number)
+    joins = possible.one_trio(number)
     rests = sorted(alone.rest_cost(number, person) for person in people)[: possible.rests(number)]
     # Who is in no pair of two departments need not pay a price.
     outside = sorted((prices[person] for person in people), reverse=True)[: over + 2 * shared]

@@ -63,6 +63,8 @@ class Schedule:
         self._between = [[self._apart(kind, other) for other in kinds] for kind in kinds]
         self.groups: list[tuple[Member, ...]] = [()] * rounds
         self.resting: list[frozenset[int]] = [frozenset()] * rounds
+        self.promised: frozenset[int] = frozenset()
+        """Who was told of a meeting and should rather not rest."""
         # Rounds by pair, by resting person, by person in a trio.
         self.meetings: dict[int, list[int]] = {}
         self._rests: dict[int, list[int]] = {}
@@ -152,7 +154,7 @@ class Schedule:
         twice = (before in elsewhere) + (after in elsewhere)
         if before < 0:
             twice += person in self.problem.rested_last
-        return cost + TWICE_RUNNING * twice
+        return cost + TWICE_RUNNING * (twice + 2 * (person in self.promised))
 
     def trio_cost(self, number: int, person: int) -> int:
         """What it costs that somebody is in a trio again, given the other rounds."""

@@ -36,7 +36,7 @@ def draw_rounds(
     :raises ValueError: the days of the slots do not ascend; somebody stands in two groups of a past round.
     """
     problem = build_problem(people, slots, history, rules or PairingRules())
-    possible = Possible(problem)
+    possible = Possible(problem, limit=problem.rules.pairs_per_round)
     again = must_meet_again(possible)
     schedule, bound = best_schedule(possible, again, random.Random(f"{seed}"))
     rounds = tuple(

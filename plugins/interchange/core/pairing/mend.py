@@ -58,9 +58,11 @@ def mend_round(
     for other, one in enumerate(rounds):
         if other != number:
             schedule.put(other, _known_groups(one, index))
+    meant = {index[key] for group in drawn.groups for key in group.members if key in index}
+    schedule.promised = frozenset(meant)
     work = _Mending(schedule, number, drawn, index, random.Random(f"{seed}"))
     schedule.put(number, work.groups())
-    possible = Possible(problem, {number: tuple(sorted(work.pool))})
+    possible = Possible(problem, {number: sorted(work.pool)}, limit=work.free)
     mended = explain_round(schedule, number, why_resting(schedule, possible, number))
     before = {group.members for group in drawn.groups}
     after = {group.members for group in mended.groups}
@@ -91,13 +93,15 @@ class _Mending:
                 self.fixed.append(left)
         self.pool = present.difference(*self.fixed)
 
+        limit = schedule.problem.rules.pairs_per_round
+        self.free = None if limit is None else max(0, limit - len(self.fixed))
+        """How many groups more there may be."""
+
     def groups(self) -> list[Member]:
-        rules = self.schedule.problem.rules
-        limit = rules.pairs_per_round
-        free = None if limit is None else max(0, limit - len(self.fixed))
         pool = tuple(sorted(self.pool))
-        fresh = solve_round(self.schedule, self.number, pool, free, self.rng)
-        if rules.odd == "trio" and (free is None or len(pool) <= 2 * free + 1):
+        fresh = solve_round(self.schedule, self.number, pool, self.free, self.rng)
+        everybody = self.free is None or len(pool) <= 2 * self.free + 1
+        if everybody and self.schedule.problem.rules.odd == "trio":
             for single in sorted(self.pool.difference(*fresh)):
                 self._take_in(single)
         return [*self.fixed, *fresh]

@@ -176,9 +176,11 @@ class Round:
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """
-    A wish that cannot be had, with the smallest reason: the people and departments named suffice to prove it.
+    A wish that did not come true, with the smallest reason: the people and departments named suffice to prove it. Where
+    no proof is known the text says so.
 
-    :param kind: ``odd``, ``limit``, ``department``, ``blocked``, ``repeats``, ``together``; for programs.
+    :param kind: for programs: ``odd`` (an odd number), ``limit`` (of pairs a round), ``department`` (one too large),
+        ``blocked``, ``alone`` (nobody to meet), ``repeats`` (all met before), ``together`` (between the rounds).
     :param text: for people; names departments and numbers, never people.
     :param people: keys of those meant, where they are few.
     :param days: the rounds it holds for.

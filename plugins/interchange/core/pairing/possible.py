@@ -10,11 +10,15 @@ from interchange.core.pairing.shortage import Shortage, Wish, shortage
 
 class Possible:
     """
-    :param people: by round, whom groups are sought for, ascending; where none are given, all who are present.
+    :param people: for a round of which some groups stand already: whom further ones are sought for, ascending.
+    :param limit: at most so many groups are sought; None: no limit.
     """
 
-    def __init__(self, problem: Problem, people: Mapping[int, Sequence[int]] | None = None) -> None:
-        self.problem = problem
+    def __init__(
+        self, problem: Problem, people: Mapping[int, Sequence[int]] | None = None, *, limit: int | None
+    ) -> None:
+        self.problem, self.limit = problem, limit
+        self.partly = frozenset(people or ())
         self.people = [
             tuple((people or {}).get(number, present)) for number, present in enumerate(problem.present)
         ]
@@ -28,14 +32,12 @@ class Possible:
 
     def limited(self, number: int) -> bool:
         """Does the number of pairs a round decide that somebody rests?"""
-        limit = self.problem.rules.pairs_per_round
-        return limit is not None and limit < len(self.people[number]) // 2
+        return self.limit is not None and self.limit < len(self.people[number]) // 2
 
     def pairs(self, number: int) -> int:
         """How many pairs the round has at most."""
-        limit = self.problem.rules.pairs_per_round
         most = self.shortage(number, "allowed").pairs
-        return most if limit is None else min(most, limit)
+        return most if self.limit is None else min(most, self.limit)
 
     def over(self, number: int) -> int:
         """How many are in no pair at least."""
@@ -54,6 +56,10 @@ class Possible:
         if not self.may_join(number):
             return self.over(number)
         return self.shortage(number, "allowed").stranded
+
+    def one_trio(self, number: int) -> bool:
+        """Is one left over who joins a pair?"""
+        return self.may_join(number) and self.over(number) == 1 and not self.rests(number)
 
     def same_department(self, number: int) -> int:
         """How many pairs share a department at least, those inside trios included, where as few as possible rest."""

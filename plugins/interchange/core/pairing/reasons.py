@@ -12,6 +12,7 @@ from interchange.core.pairing.possible import Possible
 from interchange.core.pairing.shortage import Reason
 from interchange.core.pairing.together import Again
 
+_ANEW = "of those matched anew: "
 _NAMED = 20  # a finding that means more people names none
 
 
@@ -50,12 +51,13 @@ def _why(possible: Possible, number: int, person: int) -> str:
         return _limit_text(possible, number)
     for reason in possible.shortage(number, "allowed").reasons:
         if person in reason.people:
-            return reason.text
+            return _ANEW * (number in possible.partly) + reason.text
     return "everybody who is free has met before or may not meet"
 
 
 def _limit_text(possible: Possible, number: int) -> str:
-    limit, people = possible.problem.rules.pairs_per_round or 0, len(possible.people[number])
+    problem = possible.problem
+    limit, people = problem.rules.pairs_per_round or 0, len(problem.present[number])
     return f"{limit} pairs a round take in {2 * limit} of {people} people"
 
 
@@ -70,17 +72,31 @@ def draw_findings(schedule: Schedule, possible: Possible, again: Again) -> tuple
     noted = [(reason, number) for number in rounds for reason in _of_round(schedule, possible, number)]
     if again.reason is not None:
         noted += [(again.reason, number) for number in rounds[again.first :]]
+    twice = sum(len(held) - 1 for held in schedule.meetings.values() if held)
+    if twice > again.repeats:
+        noted += [(_unproven(twice, again), number) for number in rounds]
     return _told(possible, noted)
+
+
+def _unproven(twice: int, again: Again) -> Reason:
+    count = "1 meeting is" if twice == 1 else f"{twice} meetings are"
+    proven = (
+        f"only {again.repeats} must be, as far as is proven"
+        if again.repeats
+        else "that it must be so is not proven"
+    )
+    return Reason(kind="together", text=f"{count} of a pair that meets twice; {proven}", people=frozenset())
 
 
 def _of_round(schedule: Schedule, possible: Possible, number: int) -> Iterable[Reason]:
     if possible.limited(number):
         yield Reason(kind="limit", text=_limit_text(possible, number), people=frozenset())
     else:
-        yield from possible.shortage(number, "allowed").reasons
+        yield from _for_part(possible, number, possible.shortage(number, "allowed").reasons)
     cross = possible.shortage(number, "cross")
     if possible.same_department(number):
-        yield from (reason for reason in cross.reasons if reason.kind != "odd")
+        others = [reason for reason in cross.reasons if reason.kind != "odd"]
+        yield from _for_part(possible, number, others)
     elif not cross.triangles and any(len(group) > 2 for group in schedule.groups[number]):
         text = "no three people are of three different departments: two of a trio share one"
         yield Reason(kind="department", text=text, people=frozenset())
@@ -90,6 +106,11 @@ def _of_round(schedule: Schedule, possible: Possible, number: int) -> Iterable[R
         who = "1 pair has" if count == 1 else f"{count} pairs have"
         text = f"{who} to meet again: too few are left who never met"
         yield Reason(kind="repeats", text=text, people=frozenset())
+
+
+def _for_part(possible: Possible, number: int, reasons: Iterable[Reason]) -> Iterable[Reason]:
+    anew = _ANEW * (number in possible.partly)
+    return (Reason(kind=reason.kind, text=anew + reason.text, people=reason.people) for reason in reasons)
 
 
 def _told(possible: Possible, noted: Iterable[tuple[Reason, int]]) -> tuple[Finding, ...]:

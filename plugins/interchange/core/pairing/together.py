@@ -94,7 +94,7 @@ def _cross_pairs(possible: Possible, number: int) -> int:
     most = pairs - possible.same_department(number)
     if not possible.may_join(number) or not possible.over(number):
         return most
-    if possible.over(number) > 1 or possible.rests(number):
+    if not possible.one_trio(number):
         return 0  # several trios may be fewer groups than a maximum matching has pairs
     if _clean_trio(possible, number):
         return most + 2
@@ -122,30 +122,36 @@ def _by_person(possible: Possible, partners: dict[int, int]) -> Again:
             return Again()
         if len(people) < 2 or (possible.over(number) and not _clean_trio(possible, number)):
             return Again()
+    problem = possible.problem
     there = dict.fromkeys(partners, 0)
-    first, tightest, repeats = len(possible.people), -1, 0
+    first, tightest = len(possible.people), -1
     for number, people in enumerate(possible.people):
         for person in people:
             there[person] += 1
-            if there[person] > partners[person]:
-                repeats += 1
-                if number < first:
-                    first, tightest = number, person
-    if not repeats:
+            if number < first and there[person] > partners[person]:
+                first, tightest = number, person
+    if tightest < 0:
         return Again()
-    problem = possible.problem
     names = " and ".join(sorted(problem.kind_names[problem.kinds[tightest]]))
     text = (
         f"somebody in {names} has only {partners[tightest]} possible partners: with {len(possible.people)} rounds "
         f"a pair must meet again from round {first + 1}"
     )
-    twice = sum(doubles(times, partners[person]) for person, times in there.items())
     return Again(
-        repeats=-(-repeats // 2),
-        doubles=-(-twice // 2),
+        repeats=_at_least(problem, {who: max(0, times - partners[who]) for who, times in there.items()}),
+        doubles=_at_least(problem, {who: doubles(times, partners[who]) for who, times in there.items()}),
         reason=Reason(kind="together", text=text, people=frozenset((tightest,))),
         first=first,
     )
+
+
+def _at_least(problem: Problem, each: dict[int, int]) -> int:
+    """Each has so many meetings of a kind: two people share one, but no two of a department."""
+    of_department: dict[str, int] = {}
+    for person, count in each.items():
+        for name in problem.kind_names[problem.kinds[person]]:
+            of_department[name] = of_department.get(name, 0) + count
+    return max(-(-sum(each.values()) // 2), *of_department.values())
 
 
 def _rests(possible: Possible, partners: dict[int, int]) -> list[Again]:
