@@ -142,6 +142,7 @@ class VendorHook(HttpHook):
         self._session: requests.Session | None = None
         self._connection: Any = None
         self._verify: str | bool | None = None
+        self._ways: dict[str, Mapping[str, Any]] = {}
 
     # What a vendor's hook defines
 
@@ -407,18 +408,17 @@ class VendorHook(HttpHook):
         body: Mapping[str, Any],
     ) -> requests.Response:
         self._check_headers(headers)
-        started, verify = time.monotonic(), self.verify
+        started = time.monotonic()
         try:
-            response = self.session.request(
-                method,
-                address,
-                headers=dict(headers),
+            request = self.session.prepare_request(
+                requests.Request(method, address, headers=dict(headers), **body)
+            )
+            response = self.session.send(
+                request,
                 timeout=(CONNECT_TIMEOUT_S, read_timeout_s(timeout_s)),
-                verify=verify,
                 # A followed redirect turns a POST into a GET and can carry a credential away.
                 allow_redirects=False,
-                stream=True,
-                **body,
+                **self._way_to(address),
             )
         except requests.RequestException as exc:
             raise network_error(operation, exc, repeatable) from without_address(exc)
@@ -434,6 +434,13 @@ class VendorHook(HttpHook):
             f", request {request_id}" if request_id else "",
         )
         return response
+
+    def _way_to(self, address: str) -> Mapping[str, Any]:
+        """Proxies and authorities for a host, environment included: looked up once, which takes as long as a call."""
+        host = urlsplit(address).netloc
+        if host not in self._ways:
+            self._ways[host] = self.session.merge_environment_settings(address, {}, True, self.verify, None)
+        return self._ways[host]
 
     def _check_headers(self, headers: Mapping[str, str]) -> None:
         """The libraries below notice late, or quote the value: mostly a secret with a line break at its end."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, null, or_, select, update
 from sqlalchemy.dialects import postgresql
 
 from interchange.ledger import receipts
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BATCH = 400
 """Keys in one statement; SQLite takes 999 parameters in old versions."""
+_NAME = (effects.c.workflow, effects.c.kind, effects.c.key)
 
 
 def record(
@@ -35,8 +36,8 @@ def record(
     texts = {ref: receipts.encode(receipt) for ref, receipt in facts.items()}
     with transaction(ledger.engine) as connection:
         _insert(ledger, connection, dict.fromkeys(texts) | dict(plans), run)
-        begun = _begin(ledger, connection, list(texts), lease_s)
-        _confirm(ledger, connection, {ref: texts[ref] for ref in begun})
+        begun = _begin(ledger, connection, list(texts), lease_s, *_NAME)
+        _confirm(ledger, connection, {ref: texts[ref] for ref in map(_ref_of, begun)})
         return _read(connection, list(texts))
 
 
@@ -48,7 +49,7 @@ def begin_all(
         _insert(ledger, connection, dict.fromkeys(refs), run)
         for condition in _named(refs):
             ledger.expire_in(connection, condition)
-        begun = _begin(ledger, connection, refs, lease_s)
+        begun = _by_ref(_begin(ledger, connection, refs, lease_s, effects))
         rest = [ref for ref in refs if ref not in begun]
         return begun | _read(connection, rest)
 
@@ -67,8 +68,8 @@ def confirm_all(
             if effect is None or effect.state is not State.CONFIRMED or effect.receipt != json.loads(text):
                 ledger.lost("ledger.confirm", ref, effect)
         _insert(ledger, connection, dict.fromkeys(fact_texts), None)
-        begun = _begin(ledger, connection, list(fact_texts), 1.0)
-        _confirm(ledger, connection, {ref: fact_texts[ref] for ref in begun})
+        begun = _begin(ledger, connection, list(fact_texts), 1.0, *_NAME)
+        _confirm(ledger, connection, {ref: fact_texts[ref] for ref in map(_ref_of, begun)})
 
 
 # A statement is compiled once and carried out for many rows: compiling takes longer than the row.
@@ -78,7 +79,7 @@ def _insert(
     ledger: Ledger, connection: Connection, digests: Mapping[EffectRef, str | None], run: RunRef | None
 ) -> None:
     """Plan what is not there yet."""
-    there = _read(connection, list(digests))
+    there = set(map(_ref_of, _rows(connection, list(digests), *_NAME)))
     given = RunRef() if run is None else run
     rows = [
         {
@@ -141,24 +142,30 @@ def _confirm(ledger: Ledger, connection: Connection, texts: Mapping[EffectRef, s
 
 
 def _begin(
-    ledger: Ledger, connection: Connection, refs: Sequence[EffectRef], lease_s: float
-) -> dict[EffectRef, Effect]:
-    found = {}
+    ledger: Ledger, connection: Connection, refs: Sequence[EffectRef], lease_s: float, *columns: Any
+) -> Iterator[Row[Any]]:
+    """Claim those that are planned; the columns asked for of each."""
     for condition in _named(refs):
         statement = update(effects).where(and_(condition, effects.c.state == State.PLANNED))
-        for row in connection.execute(statement.values(ledger.claim_values(lease_s)).returning(effects)):
-            effect = effect_of(row)
-            found[effect.ref] = effect
-    return found
+        yield from connection.execute(statement.values(ledger.claim_values(lease_s)).returning(*columns))
 
 
 def _read(connection: Connection, refs: Sequence[EffectRef]) -> dict[EffectRef, Effect]:
-    found = {}
+    return _by_ref(_rows(connection, refs, effects))
+
+
+def _rows(connection: Connection, refs: Sequence[EffectRef], *columns: Any) -> Iterator[Row[Any]]:
     for condition in _named(refs):
-        for row in connection.execute(select(effects).where(condition)):
-            effect = effect_of(row)
-            found[effect.ref] = effect
-    return found
+        yield from connection.execute(select(*columns).where(condition))
+
+
+def _by_ref(rows: Iterable[Row[Any]]) -> dict[EffectRef, Effect]:
+    return {effect.ref: effect for effect in map(effect_of, rows)}
+
+
+def _ref_of(row: Row[Any]) -> EffectRef:
+    """Of a row that has the columns of :data:`_NAME`."""
+    return EffectRef(row.workflow, row.kind, row.key)
 
 
 def _named(refs: Iterable[EffectRef]) -> Iterator[ColumnElement[bool]]:

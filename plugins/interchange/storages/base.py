@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import BinaryIO, ClassVar, Protocol
 
 from interchange.core.spinoco_files import Checker
 from interchange.errors import Conflict, Unavailable
@@ -185,11 +185,7 @@ def _spool(chunks: Iterable[bytes], path: Path, checker: Checker, storage: Stora
     sha256 = hashlib.sha256()
     others: dict[str, Digest] = {name: make() for name, make in storage.digests.items()}
     size = 0
-    # Others on this machine may not read what passes here.
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Never written over: it may be a second name of a file that is stored.
-    path.unlink(missing_ok=True)
-    with path.open("xb") as file:
+    with _new(path) as file:
         for chunk in chunks:
             checker.feed(chunk)
             sha256.update(chunk)
@@ -203,6 +199,18 @@ def _spool(chunks: Iterable[bytes], path: Path, checker: Checker, storage: Stora
         sha256=sha256.hexdigest(),
         digests={name: digest.digest() for name, digest in others.items()},
     )
+
+
+def _new(path: Path) -> BinaryIO:
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        # Others on this machine may not read what passes here.
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        # Never written over: it may be a second name of a file that is stored.
+        path.unlink()
+    return path.open("xb")
 
 
 OTHER_CHECKSUM = "has another checksum"

@@ -58,13 +58,13 @@ class LocalDisk(Storage):
                 self._make_folder(target.parent)
             except (FileExistsError, NotADirectoryError):
                 raise Occupied(OPERATION, "another file has the name of its folder") from None
-            if target.is_dir():
-                raise Occupied(OPERATION, "a folder has this name already")
             with file.path.open("rb") as content:
                 os.fsync(content.fileno())
             try:
                 _link(file.path, target)
             except FileExistsError:
+                if target.is_dir():
+                    raise Occupied(OPERATION, "a folder has this name already") from None
                 # An earlier attempt may have got this far, and the same bytes are the same file.
                 if self.prove(path, file) is not None:
                     raise Occupied(OPERATION, "another file has this name already") from None

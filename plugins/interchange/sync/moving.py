@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,24 +133,31 @@ class Movers:
 
     def each(self, do: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
         """
-        Do something with each item, several at once; results as they come.
+        Do something with each item, several at once; all results at the end.
 
-        The first error ends it: what has begun is waited for, nothing else is begun.
+        The first error ends it: what has begun is waited for, nothing else is begun. It is raised after the results.
         """
         self._stop.clear()
         futures = [self._pool.submit(self._unless_stopped, do, item) for item in items]
+        error: BaseException | None = None
         try:
-            for future in as_completed(futures):
-                if (result := future.result()) is not None:
-                    yield result
-        except BaseException:
-            self._stop.set()
-            for future in futures:
-                future.cancel()
-            for future in futures:
-                with suppress(BaseException):
-                    future.result()
-            raise
+            # Whoever woke up for each result would take the interpreter from those who work.
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException as exc:  # noqa: BLE001  # raised below
+            error = exc
+        self._stop.set()
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        for future in futures:
+            if future.cancelled():
+                continue
+            if (failure := future.exception()) is not None:
+                error = error or failure
+            elif (result := future.result()) is not None:
+                yield result
+        if error is not None:
+            raise error
 
     def _unless_stopped(self, do: Callable[[Any], Any], item: Any) -> Any:
         if self._stop.is_set():

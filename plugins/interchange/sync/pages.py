@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from interchange.core.safe_names import comparison_key
@@ -37,11 +38,11 @@ class Source:
     name: str
     path: str
 
-    @property
+    @cached_property
     def key(self) -> str:
         return file_key(self.task_id, self.path)
 
-    @property
+    @cached_property
     def ref(self) -> EffectRef:
         return EffectRef(WORKFLOW, FILE, self.key)
 
