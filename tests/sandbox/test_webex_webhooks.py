@@ -246,6 +246,8 @@ def test_notifications_can_be_held_back(webex: Webex, bot: WebexClient, receiver
     webex.set_options({"webhook_hold": True})
     hooked(bot, receiver)
     say(webex)
+    for _ in range(20):
+        bot.get("/people/me")
     assert webex.snapshot()["deliveries_pending"] == 1
     assert receiver.got == []
     webex.set_options({"webhook_hold": False})
@@ -319,8 +321,11 @@ def test_a_hundred_failures_in_five_minutes_end_a_webhook(
     # It never comes back by itself, and is told nothing.
     box.clock.advance(86_400)
     receiver.status = 204
+    webex.set_options({"webhook_drop": 1})
     fail(webex, 1)
     assert len(receiver.got) == 100
+    # There was nothing that could have been lost.
+    assert webex.options.webhook_drop == 1
     assert status_of(bot, hook) == "inactive"
 
 

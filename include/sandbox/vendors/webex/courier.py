@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import httpx
 from include.sandbox.vendors.webex.switches import Switches
 
 THREADS = 8
+PATIENCE_S = 1.0
+"""How long the sandbox's end waits for deliveries under way."""
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +93,11 @@ class Courier:
     def close(self) -> None:
         self._closing.set()
         self.wake()
+        until = time.monotonic() + PATIENCE_S
         for thread in self._threads:
-            thread.join(timeout=1)
-        if self._client is not None:
+            thread.join(timeout=max(0.0, until - time.monotonic()))
+        # A receiver that does not answer keeps its thread, which ends with the process.
+        if self._client is not None and not any(thread.is_alive() for thread in self._threads):
             self._client.close()
 
     def _start(self) -> None:
