@@ -7,7 +7,6 @@ import random
 from interchange.core.pairing.costs import (
     LEFT_OUT,
     MET_IN_DRAW,
-    NEAR,
     SAME_DEPARTMENT,
     TRIO,
     TRIO_AGAIN,
@@ -18,7 +17,7 @@ from interchange.core.pairing.costs import (
 )
 from interchange.core.pairing.matching import RoundSolver
 from interchange.core.pairing.possible import Possible
-from interchange.core.pairing.problem import Problem
+from interchange.core.pairing.prices import floors
 from interchange.core.pairing.together import Again, doubles
 
 
@@ -84,29 +83,6 @@ def _counted(possible: Possible, number: int) -> int:
     joins = possible.one_trio(number)
     rests = sorted(alone.rest_cost(number, person) for person in people)[: possible.rests(number)]
     # Who is in no pair of two departments need not pay a price.
-    outside = sorted((prices[person] for person in people), reverse=True)[: over + 2 * shared]
+    outside = sorted((max(0, prices[person]) for person in people), reverse=True)[: over + 2 * shared]
     paid = sum(prices.values()) - sum(outside)
     return sum(rests) + TRIO * joins + SAME_DEPARTMENT * shared + paid
-
-
-def floors(problem: Problem, people: tuple[int, ...]) -> dict[int, int]:
-    """
-    A price for each person such that no two of different departments meet for less than both prices together.
-
-    It is one of the department's: half of its cheapest distance, raised where others leave room. All are 0 where no
-    distances are given.
-    """
-    counts: dict[int, int] = {}
-    for person in people:
-        counts[problem.kinds[person]] = counts.get(problem.kinds[person], 0) + 1
-    order = sorted(counts, key=lambda kind: (-counts[kind], kind))
-    open_to = {
-        kind: [
-            (other, NEAR * problem.near[kind][other]) for other in order if not problem.shared[kind][other]
-        ]
-        for kind in order
-    }
-    price = {kind: min((cost for _, cost in others), default=0) // 2 for kind, others in open_to.items()}
-    for kind in order:
-        price[kind] = min((cost - price[other] for other, cost in open_to[kind]), default=0)
-    return {person: price[problem.kinds[person]] for person in people}

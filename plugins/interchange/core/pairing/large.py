@@ -16,6 +16,8 @@ from interchange.core.pairing.matching import RoundSolver
 
 FORBIDDEN = 1 << 62
 _TRADES = 60
+_PASSES = 6
+_ENOUGH = 0.9
 _BLOCK_PAIRS = 24
 _BLOCKS = 40
 _THIRDS = 400
@@ -109,9 +111,18 @@ class LargeRound:
         ]
 
     def _trade(self) -> None:
-        """Two pairs become two others where that costs less."""
+        """Two pairs become two others where that costs less, until few gain."""
+        dear = self._dear()
+        for _ in range(_PASSES):
+            self._trade_once(dear)
+            left = self._dear()
+            if len(left) > _ENOUGH * len(dear):
+                break
+            dear = left
+
+    def _trade_once(self, dear: list[int]) -> None:
         rng, pairs, costs = self.rng, self.pairs, self.costs
-        for place in self._dear():
+        for place in dear:
             for _ in range(_TRADES):
                 other = rng.randrange(len(pairs))
                 (one, two), (three, four) = pairs[place], pairs[other]

@@ -12,12 +12,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from interchange.core.pairing.bounds import floors, lower_bound
+from interchange.core.pairing.bounds import lower_bound
 from interchange.core.pairing.climb import climb
 from interchange.core.pairing.costs import MET_BEFORE, MET_IN_DRAW, Member, Schedule
 from interchange.core.pairing.large import LargeRound
 from interchange.core.pairing.matching import EXACT_UP_TO, RoundSolver
 from interchange.core.pairing.possible import Possible
+from interchange.core.pairing.prices import floors
 from interchange.core.pairing.problem import Problem
 from interchange.core.pairing.shortage import Wish, may_meet
 from interchange.core.pairing.together import Again

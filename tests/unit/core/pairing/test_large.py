@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from interchange.core.pairing import PastRound, Person, mend_round
-from interchange.core.pairing.bounds import floors
 from interchange.core.pairing.costs import NEAR
 from interchange.core.pairing.model import PairingRules
+from interchange.core.pairing.prices import floors
 from interchange.core.pairing.problem import build_problem
 from tests.unit.core.pairing.cases import blocked, draw, members, met, resting, slots, staff
 
