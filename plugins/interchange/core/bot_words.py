@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-_DAY = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})")
+_DAY = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})", re.ASCII)
 # As some clients of Webex send a date, and as most of Europe writes it.
-_OTHER_DAY = re.compile(r"(?P<day>\d{1,2})/(?P<month>\d{1,2})/(?P<year>\d{4})")
+_OTHER_DAY = re.compile(r"(?P<day>\d{1,2})/(?P<month>\d{1,2})/(?P<year>\d{4})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,4}")
 # "2nd", "3 please", "no. 2": short, and one number in it.
 _NEARLY = re.compile(r"[^0-9]{0,16}(?P<number>[0-9]{1,4})[^0-9]{0,16}")

@@ -62,7 +62,7 @@ class Wish:
     """
     :param slot: the time, if it can be read; also where something is in its way.
     :param whose: of ``OVERLAP``: who has another meeting then.
-    :param earliest, latest: of ``TOO_FAR``. :param instead: of ``GAP``: the time that the clock shows then.
+    :param earliest, latest: of ``TOO_FAR``. :param asked: of ``GAP``: what no clock shows; ``slot`` is the next time.
     """
 
     slot: Slot | None
@@ -70,7 +70,7 @@ class Wish:
     whose: str = ""
     earliest: date | None = None
     latest: date | None = None
-    instead: datetime | None = None
+    asked: datetime | None = None
 
 
 def check_wish(
@@ -99,7 +99,7 @@ def check_wish(
     slot = Slot(local=existing(local, rules.zone), zone=rules.zone, minutes=current.minutes)
     starts_at = slot.starts_at
     if slot.local != local:
-        return Wish(slot=slot, obstacle=Obstacle.GAP, instead=slot.local)
+        return Wish(slot=slot, obstacle=Obstacle.GAP, asked=local)
     obstacle: Obstacle | None = None
     if starts_at == current.starts_at:
         obstacle = Obstacle.SAME

@@ -145,12 +145,11 @@ class Clicks:
             raise ValueError("nothing is in its way")
         values: dict[str, Any] = {"zone": self._desk.zone, "whose": wish.whose}
         if wish.slot is not None:
-            local = wish.slot.local
+            local = wish.asked or wish.slot.local
             values |= {"day": spoken_day(local.date()), "clock": f"{local:%H:%M}"}
+            values["instead"] = f"{wish.slot.local:%H:%M}"
         if wish.obstacle is Obstacle.TOO_FAR and wish.earliest and wish.latest:
             values |= {"earliest": spoken_day(wish.earliest), "latest": spoken_day(wish.latest)}
-        if wish.instead is not None:
-            values["instead"] = f"{wish.instead:%H:%M}"
         return self._desk.texts.line(f"wish_{wish.obstacle}", **values)
 
     def _propose(self, event: Event, sender: Sender, decision: Decision, memo: Memo) -> None:

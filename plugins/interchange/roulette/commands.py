@@ -19,7 +19,7 @@ from interchange.roulette.erasing import Erasing
 from interchange.roulette.events import Event
 from interchange.roulette.people import person_key
 from interchange.roulette.rounds import BOOKED, Group
-from interchange.roulette.senders import Sender, acquaint
+from interchange.roulette.senders import Sender
 from interchange.roulette.talk import AGREED, OPEN
 
 CARD_LIFE = timedelta(days=7)
@@ -85,7 +85,7 @@ class Commands:
 
     def _line(self, number: int, group: Group, sender: Sender) -> dict[str, Any]:
         desk = self._desk
-        others = [acquaint(desk, other) for other in desk.others(group, sender.key)]
+        others = desk.others(group, sender.key)
         live = desk.talk.live_of(group.id)
         waits = live is not None and live.state == OPEN
         return {

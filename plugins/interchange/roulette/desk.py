@@ -14,6 +14,7 @@ from interchange.core.moments import spoken
 from interchange.core.slots import Slot
 from interchange.errors import Busy
 from interchange.hooks.webex import WebexHook
+from interchange.hooks.webex_values import Person
 from interchange.ledger import EffectRef, Ledger, RunRef
 from interchange.roulette.drawing import slot_for
 from interchange.roulette.people import Participant, People
@@ -123,8 +124,21 @@ class Desk:
         return slot_for(self.settings, monday)
 
     def others(self, group: Group, than: str) -> list[Participant]:
-        """Those of a meeting besides one of them."""
-        return self.people.of([person for person in group.people if person != than])
+        """Those of a meeting besides one of them, with their names."""
+        return [self.acquainted(one) for one in self.people.of([key for key in group.people if key != than])]
+
+    def acquainted(self, participant: Participant) -> Participant:
+        """The same person with name and zone as Webex has them; unchanged if it knows nobody with the address."""
+        if participant.webex_id is not None or participant.address is None:
+            return participant
+        person = self.bot.person_of(participant.address)
+        return participant if person is None else self.enrolled(participant.address, person)
+
+    def enrolled(self, address: str, person: Person) -> Participant:
+        """Somebody whom we know from now on, as Webex has them."""
+        key = self.people.enrol([address])[address]
+        self.people.note(key, webex_id=person.id, name=person.name, zone=person.zone)
+        return self.people.of([key])[0]
 
     def names(self, people: Sequence[Participant]) -> list[str]:
         return [person.shown for person in people]

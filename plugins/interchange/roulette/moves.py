@@ -23,7 +23,6 @@ from interchange.ledger import State
 from interchange.roulette.desk import Desk
 from interchange.roulette.people import Participant
 from interchange.roulette.rounds import BOOKED, Group
-from interchange.roulette.senders import acquaint
 from interchange.roulette.talk import AGREED, DECLINED, EXPIRED, LIVE, MOVED, OPEN, REPLACED, VOID, Proposal
 from interchange.roulette.telling import MESSAGE
 
@@ -70,7 +69,7 @@ class Moves:
         if made is None or made.state != OPEN:
             return made
         proposer = desk.people.of([person])[0]
-        others = [acquaint(desk, other) for other in desk.others(group, person)]
+        others = desk.others(group, person)
         asked = [self._ask(made, group, other, proposer) for other in others]
         if not all(asked):
             # Whom Webex does not reach cannot say yes.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from interchange.core.addresses import normalised
 from interchange.errors import BadRecord, NotFound
-from interchange.hooks.webex_values import Person
 from interchange.roulette.desk import Desk
 from interchange.roulette.people import Participant, person_key
 
@@ -47,7 +46,7 @@ def identify(desk: Desk, *, webex_id: str, address: str = "") -> Sender | None:
     theirs = [own, *(_normalised(entry) for entry in person.addresses)]
     for entry in theirs:
         if entry in wanted or (entry and desk.people.get(person_key(entry)) is not None):
-            return _sender(desk, _enrolled(desk, entry, person))
+            return _sender(desk, desk.enrolled(entry, person))
     first = next((entry for entry in theirs if entry), None)
     if first is None:
         return None
@@ -62,23 +61,6 @@ def identify(desk: Desk, *, webex_id: str, address: str = "") -> Sender | None:
         skipped_week=None,
     )
     return Sender(participant=stranger, takes_part=False, admin=False)
-
-
-def acquaint(desk: Desk, participant: Participant) -> Participant:
-    """The same person with name and zone as Webex has them; unchanged if it knows nobody with the address."""
-    if participant.webex_id is not None or participant.address is None:
-        return participant
-    person = desk.bot.person_of(participant.address)
-    return participant if person is None else _enrolled(desk, participant.address, person)
-
-
-def _enrolled(desk: Desk, address: str, person: Person) -> Participant:
-    key = desk.people.enrol([address])[address]
-    desk.people.note(key, webex_id=person.id, name=person.name, zone=person.zone)
-    found = desk.people.get(key)
-    if found is None:
-        raise RuntimeError("somebody who was just enrolled is not there")
-    return found
 
 
 def _sender(desk: Desk, participant: Participant) -> Sender:

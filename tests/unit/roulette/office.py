@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import event
+
 from include.sandbox.core import Sandbox
 from interchange.core.slots import Slot
 from interchange.hooks.webex import WebexHook
@@ -18,6 +20,7 @@ from interchange.roulette.dialogue import Dialogue
 from interchange.roulette.events import ACTIONS, MESSAGES, Event
 from interchange.roulette.people import person_key
 from interchange.roulette.rounds import Drawn, Group, Wanted, group_id
+from interchange.roulette.texts import Texts
 from interchange.settings.model import validate
 from interchange.settings.webex_roulette import Settings
 from tests.unit.vendors import Connections
@@ -68,6 +71,7 @@ class Office:
         )
         assert checked is not None, problems
         self.settings: Settings = checked
+        self._templates = Texts()
         self._workers = 0
         self.desk = self.new_desk()
         self.desk.people.enrol(self.settings.people)
@@ -77,6 +81,8 @@ class Office:
         """As one more task has it: with hooks and a ledger's owner of its own."""
         self._workers += 1
         ledger = self.worker(f"webex_bot/test/answer/-1/{self._workers}")
+        event.listen(ledger.engine, "connect", _without_waiting_for_the_disk)
+        ledger.engine.dispose()
         limiter = RateLimiter(ledger.engine)
         return Desk(
             self.settings,
@@ -87,6 +93,7 @@ class Office:
             ),
             run=RunRef(dag_id="webex_bot", run_id="test"),
             lease_s=30,
+            texts=self._templates,
             **{"clock": self.sandbox.clock.now, "patience_s": 2.0, **options},
         )
 
@@ -107,6 +114,13 @@ class Office:
         if "message" not in more:
             asked["message"] = self.last_card(address)["id"]
         return Event(resource=ACTIONS, id=self.hand(submit=asked)[0])
+
+    def forges(self, address: str, inputs: Mapping[str, Any]) -> Event:
+        """Somebody sends something back that no card of ours has asked for."""
+        message = self.webex.world.messages[self.last_card(address)["id"]]
+        person = self.webex.person_at(address)
+        with self.webex.lock:
+            return Event(resource=ACTIONS, id=self.webex._act(message, person, dict(inputs)).id)
 
     def handle(self, *events: Event, desk: Desk | None = None) -> list[str]:
         """The bot answers, each event in a task of its own."""
@@ -218,3 +232,8 @@ class Office:
 
     def everything_said(self) -> str:
         return json.dumps(self.webex.snapshot()["messages"], ensure_ascii=False)
+
+
+def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
+    # No test here cuts the power, and each dialogue writes dozens of times.
+    connection.execute("PRAGMA synchronous=OFF")
