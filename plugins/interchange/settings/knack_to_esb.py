@@ -13,6 +13,7 @@ from interchange.core.suggest import did_you_mean
 from interchange.core.xml_text import illegal_characters
 from interchange.settings.model import SettingsModel, problem
 from interchange.settings.named import twice
+from interchange.settings.types import ConnectionId, Text
 
 STATUS_CODES = {"closed_duplicate": "closed_resolved"}
 """Statuses that 311 cannot bear, and what it was always sent instead."""
@@ -20,9 +21,7 @@ MOST_APPS = 1024
 """Airflow's limit of entries of one mapped task."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-ConnectionId = Annotated[str, Field(min_length=1, max_length=250)]
 FieldKey = Annotated[str, Field(pattern=r"^field_[0-9]+$")]
-Text = Annotated[str, Field(min_length=1)]
 
 
 def _legal(text: str) -> str:

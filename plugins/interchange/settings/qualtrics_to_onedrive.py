@@ -30,13 +30,13 @@ from interchange.core.windows import Window
 from interchange.errors import BadRecord, SettingsError
 from interchange.settings.model import SettingsModel, problem, validate
 from interchange.settings.named import twice
+from interchange.settings.types import ConnectionId
 
 MOST_EXPORTS = 1024
 """Airflow's limit of entries of one mapped task."""
 
 Format = Literal["csv", "json", "ndjson", "tsv", "spss", "xml"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-ConnectionId = Annotated[str, Field(min_length=1, max_length=250)]
 
 _SOME_WINDOW = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
 """Only for checking names: every window's stamp has the same length and characters."""

@@ -20,6 +20,7 @@ from pydantic import (
 from interchange.core.file_name_template import template_problems
 from interchange.settings.model import SettingsModel, problem
 from interchange.settings.named import twice
+from interchange.settings.types import ConnectionId, Text
 
 MOST_SYNCS = 1024
 """Airflow's limit of entries of one mapped task."""
@@ -39,8 +40,6 @@ DataType = Literal[
 ]
 DeleteType = Literal["Recordings"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-ConnectionId = Annotated[str, Field(min_length=1, max_length=250)]
-Text = Annotated[str, Field(min_length=1)]
 
 _HASH_TAG = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(:.+)?", re.IGNORECASE

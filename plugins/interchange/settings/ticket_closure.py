@@ -6,30 +6,16 @@ import re
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from interchange.core.addresses import normalised
 from interchange.core.suggest import did_you_mean
-from interchange.errors import BadRecord
 from interchange.settings.model import SettingsModel, problem
 from interchange.settings.named import twice
+from interchange.settings.types import Address, ConnectionId, Text
 
 COLUMNS = ("Firstname", "Lastname", "Email", "Ticket", "Status", "Date")
 """What a report must have; other columns are passed over."""
 _DIRECTIVES = frozenset("dmYyBbHMSpI%")
-
-ConnectionId = Annotated[str, Field(min_length=1, max_length=250)]
-Text = Annotated[str, Field(min_length=1)]
-
-
-def _address(value: str) -> str:
-    try:
-        return normalised(value)
-    except BadRecord as exc:
-        raise problem(f"{value!r} is no e-mail address: {exc.reason}") from None
-
-
-Address = Annotated[str, AfterValidator(_address)]
 
 
 class SheetSource(SettingsModel):

@@ -8,23 +8,13 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from interchange.core.addresses import normalised
 from interchange.core.slots import parse_clock
 from interchange.core.suggest import did_you_mean
-from interchange.errors import BadRecord
 from interchange.settings.model import SettingsModel, problem
 from interchange.settings.named import twice
+from interchange.settings.types import Address, ConnectionId, Text
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-ConnectionId = Annotated[str, Field(min_length=1, max_length=250)]
-Text = Annotated[str, Field(min_length=1)]
-
-
-def _address(value: str) -> str:
-    try:
-        return normalised(value)
-    except BadRecord as exc:
-        raise problem(f"{value!r} is no e-mail address: {exc.reason}") from None
 
 
 def _day(value: str) -> str:
@@ -34,7 +24,6 @@ def _day(value: str) -> str:
         raise problem(f'{value!r} is no day; allowed: a date such as "2027-03-08", in quotes') from None
 
 
-Address = Annotated[str, AfterValidator(_address)]
 Day = Annotated[str, AfterValidator(_day)]
 Pair = Annotated[list[Address], Field(min_length=2, max_length=2)]
 
