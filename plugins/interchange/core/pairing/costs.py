@@ -20,8 +20,8 @@ SAME_DEPARTMENT = 1 << 48
 TWICE_RUNNING = 1 << 42
 UNEVEN_REST = 1 << 36
 MET_IN_DRAW = 1 << 28
-# A person's past share of rests, in sixteenths: between the harms of a round and those of single pairs.
-PAST_REST = 1 << 15
+# A person's past share of rests, in 1024ths: one rest in forty weighs as much as some pairs who met before.
+PAST_REST = 1 << 12
 # The smallest harms, together below 2**16 for a pair that met less than five times.
 MET_BEFORE = 10_000
 TRIO_AGAIN = 8_000

@@ -14,6 +14,7 @@ from interchange.errors import SettingsError
 # A meeting counts in quarters, so that one that probably did not happen counts little and all stays whole numbers.
 MET = 4
 NOT_MET = 1
+WHOLE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Problem:
     :param present: for each round who takes part, ascending.
     :param blocked: codes of pairs who never meet.
     :param met: by code: day and weight of each past meeting, ascending.
-    :param rest_share: sixteenths of their past rounds that each person rested; 16 for who is new.
+    :param rest_share: of 1024 past rounds of each person, how many they rested; all for who is new.
     :param rested_last: who rested in the last past round they were there for.
     :param last_rest: the day of the last rest, by person.
     :param trio_days: the days of past trios, by person.
@@ -168,7 +169,7 @@ def _rests(
             took_part[number] += 1
         rested_last = (rested_last | resting) - served
     shares = tuple(
-        (16 * rested[number] // took_part[number]) if took_part[number] else 16
+        (WHOLE * rested[number] // took_part[number]) if took_part[number] else WHOLE
         for number in range(len(index))
     )
     return shares, frozenset(rested_last), last_rest

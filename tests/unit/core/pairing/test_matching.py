@@ -50,7 +50,7 @@ def harms(problem: Problem, groups: list[Member]) -> tuple[int, int, int, int] |
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(situations())
 def test_no_grouping_is_better_than_the_one_found(situation: Situation) -> None:
     problem = build_problem(*situation)
@@ -110,7 +110,7 @@ def test_weights_beyond_64_bits_decide_rightly() -> None:
     assert heaviest(edges, 4) == [(0, 3), (1, 2)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.integers(1, 9), st.randoms(use_true_random=False), st.floats(0.05, 0.9))
 def test_a_barrier_explains_just_what_a_maximum_matching_lacks(
     size: int, rng: random.Random, share: float

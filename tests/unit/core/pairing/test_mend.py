@@ -221,7 +221,7 @@ def test_all_are_gone() -> None:
     assert mend(drawn, people, *(person.key for person in people)).round.rests == ()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(situations(weeks=3), st.data())
 def test_mending_keeps_the_rules_and_all_groups_it_can(
     situation: tuple[list[Person], list[Slot], list[PastRound], PairingRules], data: st.DataObject

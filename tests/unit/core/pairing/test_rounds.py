@@ -9,12 +9,22 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import date
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interchange.core.pairing import PairingRules, PastRound, Person, Slot, draw_rounds, people_from
+from interchange.core.pairing import (
+    PairingRules,
+    PastGroup,
+    PastRound,
+    Person,
+    Slot,
+    draw_rounds,
+    people_from,
+)
 from interchange.core.pairing.costs import Schedule
 from interchange.core.pairing.problem import build_problem
 from tests.unit.core.pairing.cases import (
@@ -37,7 +47,7 @@ from tests.unit.core.pairing.cases import (
 Situation = tuple[list[Person], list[Slot], list[PastRound], PairingRules]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(situations(weeks=4), st.randoms(use_true_random=False))
 def test_rules_hold_and_the_order_of_inputs_means_nothing(situation: Situation, rng: random.Random) -> None:
     people, chosen, history, rules = situation
@@ -238,6 +248,25 @@ def test_turns_go_on_from_draw_to_draw() -> None:
     served = Counter(key for held in history for group in held.groups for key in group.members)
     assert set(served.values()) == {4}
     assert len({group.members for held in history for group in held.groups}) == 20
+
+
+@pytest.mark.parametrize(
+    ("people", "more"),
+    [(staff(6, 5, 4), {"odd": "rest"}), (staff(7), {"odd": "rest"}), (strangers(12), {"pairs_per_round": 4})],
+)
+def test_rests_even_out_over_months(people: tuple[Person, ...], more: dict[str, Any]) -> None:
+    history: list[PastRound] = []
+    for month in range(8):
+        chosen = [Slot(day=DAY + (4 * month + week) * WEEK) for week in range(4)]
+        for one in draw(people, chosen, history=history, seed=month, **more).rounds:
+            groups = tuple(PastGroup(members=frozenset(group)) for group in members(one))
+            history.append(PastRound(day=one.day, groups=groups, rested=frozenset(resting(one))))
+
+    rests = Counter(key for held in history for key in held.rested)
+    assert len(rests) == len(people)
+    assert max(rests.values()) - min(rests.values()) <= 1
+    if "odd" in more:
+        assert not any(before.rested & after.rested for before, after in pairwise(history))
 
 
 @pytest.mark.parametrize("odd", ["trio", "rest"])
