@@ -22,7 +22,7 @@ KILL = "kill"
 PAUSE = "pause"
 FREEZE = "freeze"
 
-_CHANGE = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM) (effects|claims)\b", re.IGNORECASE)
+_CHANGE = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM) (effects|claims|roulette_\w+)\b", re.IGNORECASE)
 # Renewals of a claim come by the clock, not by the work.
 _RENEWALS = "interchange-renewal"
 
@@ -31,7 +31,8 @@ class Steps:
     """
     Numbers this process's steps, and stops it at one of them.
 
-    A step of the ledger is a transaction that changes an effect or a claim; ``before`` is directly before its commit.
+    A step of the ledger is a transaction that changes an effect, a claim, or what is known of rounds and people;
+    ``before`` is directly before its commit.
     A call is one HTTP request; ``after`` is when the answer's head has come.
 
     :param stop: ``{"where": "ledger" | "call", "number": n-th from 1, "side": "before" | "after", "how"}``, where

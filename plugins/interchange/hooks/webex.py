@@ -346,7 +346,7 @@ class WebexHook(VendorHook):
         found = []
         try:
             # Newest first, so that the rest is older.
-            for entry in self._pages("/messages/direct", {"personEmail": address, "max": 100}, "direct"):
+            for entry in self._pages("/messages/direct", {"personEmail": address}, "direct"):
                 message = self._read("webex.direct", read_message, entry)
                 if message.sent_at < since:
                     break

@@ -147,8 +147,9 @@ class Speaker:
     def _said(
         self, address: str, text: str, card_id: str | None, *, since: datetime
     ) -> dict[str, Any] | None:
+        taken = self._known(since - 2 * CLOCKS_APART)
         for message in self._hook.direct_messages(address, since=since - CLOCKS_APART):
-            if message.person_id != self.me:
+            if message.person_id != self.me or message.id in taken:
                 continue
             same = (
                 card_id in json.dumps(message.cards) if card_id else text in (message.markdown, message.text)
@@ -156,6 +157,11 @@ class Speaker:
             if same:
                 return _receipt(message.id)
         return None
+
+    def _known(self, since: datetime) -> frozenset[str]:
+        """Messages that others than this effect are known to have brought: the same may be said twice on purpose."""
+        said = self._ledger.list(kind=MESSAGE, state=State.CONFIRMED, since=since)
+        return frozenset(str((effect.receipt or {}).get("message")) for effect in said)
 
     def _leave_it(self, ref: EffectRef) -> None:
         try:
