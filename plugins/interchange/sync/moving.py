@@ -6,8 +6,8 @@ import base64
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -131,16 +131,19 @@ class Movers:
             setattr(self._own, name, made)
         return made
 
-    def each(self, do: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    def each(self, do: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """
         Do something with each item, several at once; all results at the end.
 
         The first error ends it: what has begun is waited for, nothing else is begun. It is raised after the results.
         """
         self._stop.clear()
-        futures = [self._pool.submit(self._unless_stopped, do, item) for item in items]
+        futures: list[Future[Any]] = []
         error: BaseException | None = None
         try:
+            # One by one: the first is worked at while the next is still being made.
+            for item in items:
+                futures.append(self._pool.submit(self._unless_stopped, do, item))  # noqa: PERF401  # kept if one fails
             # Whoever woke up for each result would take the interpreter from those who work.
             wait(futures, return_when=FIRST_EXCEPTION)
         except BaseException as exc:  # noqa: BLE001  # raised below
@@ -168,7 +171,7 @@ class Movers:
             self._stop.set()
             raise
 
-    def move(self, items: Sequence[Item]) -> Iterator[Moved]:
+    def move(self, items: Iterable[Item]) -> Iterator[Moved]:
         """
         Fetch and store files.
 

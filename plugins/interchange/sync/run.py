@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -272,11 +272,20 @@ class SyncRun:
                 f"{elsewhere[0].ref} is being fetched by {elsewhere[0].owner}",
                 retry_after_s=self._lease_s,
             )
-        items = self._named([by_ref[effect.ref] for effect in ours], begun_before)
-        self._carry_out(items, {effect.ref: effect for effect in ours})
+        self._carry_out(
+            self._named([by_ref[effect.ref] for effect in ours], begun_before),
+            {effect.ref: effect for effect in ours},
+        )
 
-    def _named(self, sources: Sequence[Source], begun_before: set[EffectRef]) -> list[Item]:
-        """Where each file goes: under its own name, or a marked one where that is another file's."""
+    def _named(self, sources: Sequence[Source], begun_before: set[EffectRef]) -> Iterator[Item]:
+        """Where each file goes; the first ones, of which each is taken at once, do not wait for the others' names."""
+        first = self._sync.parallel
+        for part in (sources[:first], sources[first:]):
+            if part:
+                yield from self._claim_names(part, begun_before)
+
+    def _claim_names(self, sources: Sequence[Source], begun_before: set[EffectRef]) -> Iterator[Item]:
+        """Under its own name, or a marked one where that is another file's."""
         wanted: dict[str, str] = {}
         for source in sources:
             try:
@@ -286,18 +295,15 @@ class SyncRun:
         paths = self._names.claim(wanted)
         marked = {key: distinct(path, key) for key, path in wanted.items() if key not in paths}
         paths |= self._names.claim(marked) if marked else {}
-        items = []
         for source in sources:
             if source.key in paths:
-                path = paths[source.key]
-                items.append(Item(source=source, path=path, begun_before=source.ref in begun_before))
+                yield Item(source=source, path=paths[source.key], begun_before=source.ref in begun_before)
             elif source.key in wanted:
                 self._set_aside(
                     source.ref, "fileName", "belongs to another file, and so does its marked form"
                 )
-        return items
 
-    def _carry_out(self, items: Sequence[Item], effects: dict[EffectRef, Effect]) -> None:
+    def _carry_out(self, items: Iterable[Item], effects: Mapping[EffectRef, Effect]) -> None:
         results: list[Moved] = []
         try:
             for moved in self._movers.move(items):
@@ -306,9 +312,9 @@ class SyncRun:
             # What was stored meanwhile is found again by the next try.
             dealt = {moved.item.source.ref for moved in results if moved.fate is Fate.STORED}
             self._confirm(results)
-            for item in items:
-                if item.source.ref not in dealt:
-                    self._give_back(item.source.ref, f"the run stopped: {type(exc).__name__}")
+            for ref in effects:
+                if ref not in dealt:
+                    self._give_back(ref, f"the run stopped: {type(exc).__name__}")
             raise
         occupied = [moved.item for moved in results if moved.fate is Fate.OCCUPIED]
         self._confirm(results)
@@ -319,7 +325,7 @@ class SyncRun:
         if occupied:
             self._carry_out_marked(occupied, effects)
 
-    def _carry_out_marked(self, items: Sequence[Item], effects: dict[EffectRef, Effect]) -> None:
+    def _carry_out_marked(self, items: Sequence[Item], effects: Mapping[EffectRef, Effect]) -> None:
         """Files of somebody we know nothing of have these names: ours go beside them."""
         wanted = {item.source.key: distinct(safe_path(item.source.name), item.source.key) for item in items}
         paths = self._names.claim(wanted)
@@ -332,7 +338,7 @@ class SyncRun:
             else:
                 again.append(Item(source=item.source, path=path, begun_before=True))
         if again:
-            self._carry_out(again, effects)
+            self._carry_out(again, {item.source.ref: effects[item.source.ref] for item in again})
 
     def _confirm(self, results: Iterable[Moved]) -> None:
         """First the manifest, then the ledger: each file that counts as stored is in both."""
