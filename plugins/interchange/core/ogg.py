@@ -43,7 +43,7 @@ class OggInspector:
         self._buffer += data
         taken = 0
         while (length := self._page_length(taken)) is not None:
-            self._take(bytes(self._buffer[taken : taken + length]))
+            self._take(bytes(memoryview(self._buffer)[taken : taken + length]))
             taken += length
         del self._buffer[:taken]
 
@@ -79,7 +79,7 @@ class OggInspector:
         number = self._pages + 1
         if page[4] != 0:
             raise BadRecord(FIELD, f"page {number} is of an unknown version")
-        if _checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
+        if _checksum(page) != int.from_bytes(page[22:26], "little"):
             raise BadRecord(FIELD, f"page {number} has a wrong checksum")
         serial, place = page[14:18], int.from_bytes(page[18:22], "little")
         if page[5] & _FIRST:
@@ -95,5 +95,9 @@ class OggInspector:
 
 
 def _checksum(page: bytes) -> int:
-    turned = zlib.crc32(page.translate(_TURNED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{turned:032b}"[::-1], 2)
+    """As it was computed: with zeros in its own place."""
+    turned = memoryview(page.translate(_TURNED))
+    checksum = 0xFFFFFFFF
+    for part in (turned[:22], bytes(4), turned[26:]):
+        checksum = zlib.crc32(part, checksum)
+    return int(f"{checksum ^ 0xFFFFFFFF:032b}"[::-1], 2)

@@ -9,6 +9,7 @@ here, not from the source.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -85,6 +86,8 @@ class Storage(ABC):
 
     digests: ClassVar[Mapping[str, Callable[[], Digest]]] = {}
     """What is computed beside SHA-256 while a file comes in: checksums of the storage's own."""
+    links_spooled: ClassVar[bool] = False
+    """The spooled file itself becomes the stored one: it is synced to the disk."""
 
     def __init__(self, *, name: str) -> None:
         self.name = name
@@ -192,7 +195,10 @@ def _spool(chunks: Iterable[bytes], path: Path, checker: Checker, storage: Stora
             for digest in others.values():
                 digest.update(chunk)
             size += file.write(chunk)
-    checker.finish()
+        checker.finish()
+        if storage.links_spooled:
+            file.flush()
+            os.fsync(file.fileno())
     return Spooled(
         path=path,
         size=size,

@@ -35,6 +35,8 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 class LocalDisk(Storage):
     """``save_to`` is made if it is missing; every worker must see the same."""
 
+    links_spooled = True
+
     def __init__(self, settings: LocalStorage, *, name: str) -> None:
         super().__init__(name=name)
         self._root = Path(settings.save_to)
@@ -58,8 +60,6 @@ class LocalDisk(Storage):
                 self._make_folder(target.parent)
             except (FileExistsError, NotADirectoryError):
                 raise Occupied(OPERATION, "another file has the name of its folder") from None
-            with file.path.open("rb") as content:
-                os.fsync(content.fileno())
             try:
                 _link(file.path, target)
             except FileExistsError:
