@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,6 +51,16 @@ class Event:
     def ref(self) -> EffectRef:
         """What the receiver plans, and handling it confirms."""
         return EffectRef(WORKFLOW, EVENT, f"{self.resource}/{self.id}")
+
+    @property
+    def run_id(self) -> str:
+        """Of the run that handles it: Airflow takes each only once."""
+        return f"webex__{hashlib.sha256(f'{self.resource}/{self.id}'.encode()).hexdigest()[:32]}"
+
+    @property
+    def conf(self) -> dict[str, Any]:
+        """Of that run."""
+        return {"event": {"resource": self.resource, "event": "created", "id": self.id}}
 
     def reply(self, person: str) -> str:
         """The key of the message that answers it, with the key of whom it goes to."""
