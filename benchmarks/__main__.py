@@ -1,7 +1,8 @@
 """
 ``make bench``: a large export beside ``curl | curl``, at two sizes, so that memory growing with size would show; a
 backlog of activities beside the way of one after another; ticket reports beside the way of one filter per customer;
-recordings beside one after another and beside a bare parallel downloader; twelve rounds of up to 10,000 people.
+recordings beside one after another and beside a bare parallel downloader; twelve rounds of up to 10,000 people;
+answers to Webex beside Airflow's own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import activities, pairing, recordings, report
+from benchmarks import activities, pairing, recordings, report, webhook
 from benchmarks.transfer import compare
 
 SIZES_MIB = (256, 1024)
@@ -27,6 +28,7 @@ def main() -> int:
     recordings.compare(2000, 200, 30, [8, 16, 32])
     recordings.compare(50, 50_000, 30, [8], sequential=False)
     pairing.compare()
+    webhook.measure(200, 8)
     return 0
 
 

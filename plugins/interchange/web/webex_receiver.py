@@ -39,11 +39,10 @@ PATH = "/webex/webhook"
 SIGNATURE = "x-spark-signature"
 MAX_BODY_BYTES = 64 * 1024
 """Webex's envelopes have some 1,500 bytes."""
-BODY_TIMEOUT_S = 10.0
 KNOWN_FOR_S = 15.0
 """Settings, connection and ledger are looked up so often."""
-USABLE_FOR_S = 60.0
-"""While one delivery looks them up anew, others go by what was known before, if it is not older."""
+USABLE_FOR_S = 600.0
+"""While they are looked up anew, deliveries go by what was known before, if it is not older."""
 WRONG_FOR_S = 1.0
 """A signature that is wrong by an older look-up is checked by a new one: the secret may have been changed."""
 
@@ -71,25 +70,34 @@ class LookUp:
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._known: Known | None = None
+        # The event loop itself keeps no task alive.
+        self._background: asyncio.Future[Known] | None = None
 
     def fresh(self, age_s: float) -> Known | None:
         """What is known, if it is not older."""
         known = self._known
         return known if known is not None and time.monotonic() - known.at <= age_s else None
 
-    def get(self, age_s: float) -> Known:
-        """As :meth:`fresh`, looked up if need be. Waits for databases."""
-        old = self.fresh(USABLE_FOR_S) if age_s >= KNOWN_FOR_S else None
-        if not self._turn.acquire(blocking=old is None) and old is not None:
-            # Somebody else is looking it up.
-            return old
-        try:
+    async def get(self, age_s: float) -> Known:
+        """As :meth:`fresh`, looked up if need be."""
+        known = self.fresh(age_s)
+        return known if known is not None else await run_in_threadpool(self._renewed, age_s)
+
+    async def usable(self) -> Known:
+        """What is known, looked up anew in the background if it is not fresh; only what is very old is waited for."""
+        known = self.fresh(USABLE_FOR_S)
+        if known is None:
+            return await self.get(KNOWN_FOR_S)
+        if self.fresh(KNOWN_FOR_S) is None and not self._turn.locked():
+            self._background = asyncio.ensure_future(self.get(KNOWN_FOR_S))
+        return known
+
+    def _renewed(self, age_s: float) -> Known:
+        with self._turn:
             known = self.fresh(age_s)
             if known is None:
                 known = self._known = self._asked()
             return known
-        finally:
-            self._turn.release()
 
     @staticmethod
     def _asked() -> Known:
@@ -184,11 +192,9 @@ class Receiver:
 
     async def _sender_is_webex(self, body: bytes, signature: str) -> Ledger:
         """:return: where to record it. :raises Rejected: it is not known to be Webex."""
-        known = self._look_up.fresh(KNOWN_FOR_S)
-        if known is None:
-            known = await run_in_threadpool(self._look_up.get, KNOWN_FOR_S)
-        if not is_signed(body, signature, known.secret) and self._look_up.fresh(WRONG_FOR_S) is None:
-            known = await run_in_threadpool(self._look_up.get, WRONG_FOR_S)
+        known = await self._look_up.usable()
+        if not is_signed(body, signature, known.secret) and known.at < time.monotonic() - WRONG_FOR_S:
+            known = await self._look_up.get(WRONG_FOR_S)
         if not known.secret or known.ledger is None:
             raise Rejected(HTTPStatus.SERVICE_UNAVAILABLE)
         if not is_signed(body, signature, known.secret):
@@ -228,19 +234,16 @@ def _own(told: dict[str, Any], data: dict[str, Any]) -> bool:
 
 
 async def _small(request: Request) -> bytes:
-    """The body; a large one is refused while it comes in, a slow one after a while."""
+    """The body; a large one is refused while it comes in."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and (len(length) > 9 or int(length) > MAX_BODY_BYTES):
         raise Rejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise Rejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    except TimeoutError:
-        raise Rejected(HTTPStatus.REQUEST_TIMEOUT) from None
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise Rejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     except ClientDisconnect:
         raise Rejected(HTTPStatus.BAD_REQUEST) from None
     return bytes(body)

@@ -1,8 +1,9 @@
 """
 Starting a run of ``webex_bot`` for each event that was recorded, behind the receiver's back.
 
-A start takes a tenth of a second, and Airflow's database may be away; Webex must not wait for either. What could not
-be started, by this process or by one that has ended since, stays in the ledger without a run, and is started later.
+A start keeps a processor busy for tens of milliseconds, and Airflow's database may be away; Webex must not wait for
+either: so runs are started when no delivery is coming in, or after a while all the same. What could not be started, by
+this process or by one that has ended since, stays in the ledger without a run, and is started later.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from interchange.roulette.events import EVENT, Event
 
 log = logging.getLogger(__name__)
 
+QUIET_S = 0.1
+"""No delivery for so long: a burst of them is over, or has not begun."""
+LATEST_S = 2.0
+"""So long after an event its run is started although more are coming in."""
 LEFT_BEHIND_S = 10.0
 """Then nobody else is about to start it: another process, or a moment ago ourselves."""
 AGAIN_S = 15.0
@@ -101,6 +106,7 @@ class Starter:
         self._ledger: Ledger | None = None
         self._thread: threading.Thread | None = None
         self._busy = False
+        self._last_at = 0.0
         self._looked_at = -LOOK_EVERY_S
         self._left = False
         self._stopped = False
@@ -109,6 +115,7 @@ class Starter:
         """Have a recorded event's run started soon. Returns at once."""
         with self._changed:
             self._ledger = ledger
+            self._last_at = time.monotonic()
             if len(self._waiting) < MOST_WAITING:
                 self._waiting[event] = None
             if self._thread is None:
@@ -137,6 +144,7 @@ class Starter:
                 self._changed.wait_for(
                     lambda: self._waiting or self._stopped, self._again_s if self._left else None
                 )
+                self._wait_for_quiet()
                 if self._stopped:
                     return
                 ledger, events = self._ledger, list(self._waiting)
@@ -145,6 +153,13 @@ class Starter:
             assert ledger is not None  # noqa: S101  # set before the thread is begun
             failed = [event for event in events if not self._started(ledger, event)]
             self._left = self._gone_back(ledger) or bool(failed)
+
+    def _wait_for_quiet(self) -> None:
+        now = time.monotonic()
+        latest = now + LATEST_S
+        while not self._stopped and (until := min(self._last_at + QUIET_S, latest)) > now:
+            self._changed.wait(until - now)
+            now = time.monotonic()
 
     def _started(self, ledger: Ledger, event: Event) -> bool:
         try:

@@ -273,12 +273,6 @@ class TestSize:
                 line.sendall(f"POST {PATH} HTTP/1.1\r\nHost: airflow.example\r\n".encode() + rest)
                 return int(line.recv(100).split()[1])
 
-    def test_one_that_never_ends_is_given_up(
-        self, connect: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(webex_receiver, "BODY_TIMEOUT_S", 0.05)
-        assert self._answer_to(b"Content-Length: 100\r\n\r\n{") == 408
-
 
 def test_other_events_are_no_concern(server: ApiServer, ledger: Ledger) -> None:
     others: list[dict[str, Any]] = [
