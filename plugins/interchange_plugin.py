@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from interchange.operators.links import LedgerLink, StoredFileLink, SurveyLink
+from interchange.operators.links import LedgerLink, PlanLink, RoundLink, StoredFileLink, SurveyLink
 from interchange.web.app import app
 
 
@@ -12,7 +12,7 @@ class InterchangePlugin(AirflowPlugin):
     """Registers what the package's entry point cannot."""
 
     name = "interchange"
-    operator_extra_links = [LedgerLink(), StoredFileLink(), SurveyLink()]  # noqa: RUF012  # Airflow's own way to write it
+    operator_extra_links = [LedgerLink(), PlanLink(), RoundLink(), StoredFileLink(), SurveyLink()]  # noqa: RUF012  # Airflow's own way to write it
     fastapi_apps: list[Any] = [{"app": app, "url_prefix": "/interchange", "name": "interchange"}]  # noqa: RUF012
     external_views: list[Any] = [  # noqa: RUF012
         {
@@ -22,5 +22,12 @@ class InterchangePlugin(AirflowPlugin):
             "destination": "nav",
             "category": "browse",
             "url_route": "interchange-ledger",
-        }
+        },
+        {
+            "name": "Webex roulette",
+            "href": "interchange/roulette",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "interchange-roulette",
+        },
     ]

@@ -33,12 +33,13 @@ def make_app() -> ASGIApp:
     from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
 
-    from interchange.web import ledger, mails, webex_receiver
+    from interchange.web import ledger, mails, roulette, webex_receiver
     from interchange.web.guards import SafeHeaders
 
     app = FastAPI(title="Interchange", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(ledger.router)
     app.include_router(mails.router)
+    app.include_router(roulette.router)
     app.include_router(webex_receiver.routes())
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(SafeHeaders)

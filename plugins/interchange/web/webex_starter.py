@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from interchange.errors import InterchangeError
 from sqlalchemy import Double, Engine, literal, select
 
+from interchange.errors import InterchangeError
 from interchange.ledger import EffectRef, Ledger, RunRef, State
 from interchange.ledger.database import transaction
 from interchange.ledger.schema import effects, later
