@@ -15,6 +15,7 @@ import asyncio
 import hmac
 import json
 import logging
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from starlette.responses import Response
 from interchange.errors import InterchangeError, Unavailable
 from interchange.ledger import EffectRef, Ledger
 from interchange.ledger.connection import open_ledger
-from interchange.roulette.events import CREATED, RESOURCES, Event
+from interchange.roulette.events import ACTIONS, MESSAGES, Event
 from interchange.settings import load_settings
 from interchange.web.webex_starter import Starter
 
@@ -39,6 +40,8 @@ PATH = "/webex/webhook"
 SIGNATURE = "x-spark-signature"
 MAX_BODY_BYTES = 64 * 1024
 """Webex's envelopes have some 1,500 bytes."""
+ID = re.compile(r"[A-Za-z0-9_=-]{1,300}")
+"""Webex's ids are base64 in its URL-safe alphabet; nothing else may come into a key or an address."""
 KNOWN_FOR_S = 15.0
 """Settings, connection and ledger are looked up so often."""
 USABLE_FOR_S = 600.0
@@ -219,8 +222,10 @@ def event_of(body: bytes) -> Event | None:
         told = json.loads(body)
         data = told["data"]
         resource, id_ = told["resource"], data["id"]
-        if resource not in RESOURCES or told["event"] != CREATED or _own(told, data):
+        if resource not in (MESSAGES, ACTIONS) or told["event"] != "created" or _own(told, data):
             return None
+        if not ID.fullmatch(id_):
+            raise ValueError
         return Event(resource=resource, id=id_)
     except (ValueError, TypeError, KeyError, RecursionError):
         log.warning("A delivery that is signed is no event as Webex describes them")
