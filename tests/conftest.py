@@ -110,12 +110,15 @@ def ledger_url(database: str, tmp_path: Path, request: pytest.FixtureRequest) ->
         copy = tmp_path / "ledger.db"
         shutil.copyfile(request.getfixturevalue("migrated_sqlite"), copy)
         return f"sqlite:///{copy}"
+    from interchange.ledger import roulette_tables  # noqa: F401  # adds its tables to the metadata
+    from interchange.ledger.schema import metadata
+
     url: URL = request.getfixturevalue("migrated_postgresql")
     # A new database for each test takes long. Only a superuser can set the ledger's rules aside like this.
     _execute(
         url,
         "SET session_replication_role = replica",
-        "TRUNCATE effects, events, claims, rate_limits, pins RESTART IDENTITY",
+        f"TRUNCATE {', '.join(table.name for table in metadata.sorted_tables)} RESTART IDENTITY",
     )
     return url.render_as_string(hide_password=False)
 
