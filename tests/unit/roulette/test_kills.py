@@ -154,11 +154,15 @@ class Again:
         self._copy = ledger_file.with_suffix(".before")
         _copy(ledger_file, self._copy)
         self._world = copy.deepcopy(office.webex.world)
+        self._moment = office.sandbox.clock.now()
 
     def restore(self) -> None:
         _copy(self._copy, self._file)
         self.office.webex.world = copy.deepcopy(self._world)
         self.office.sandbox.clear_faults()
+        # Texts tell times to the minute.
+        clock = self.office.sandbox.clock
+        clock.advance((self._moment - clock.now()).total_seconds())
 
     def killed(self, where: str, step: int, side: str) -> bool:
         """
