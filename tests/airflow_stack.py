@@ -30,6 +30,7 @@ SETTINGS = {
     "INTERCHANGE_KNACK_TO_ESB_SCHEDULE": "",
     "INTERCHANGE_SPINOCO_SYNC_SCHEDULE": "",
     "INTERCHANGE_WEBEX_ROULETTE_SCHEDULE": "",
+    "INTERCHANGE_WEBEX_UPKEEP_SCHEDULE": "",
     "INTERCHANGE_RETRY_BASE_S": "1",
     # Long enough for a task that waits for its share of a busy machine, short enough to outwait a killed one's claim.
     "INTERCHANGE_LEASE_S": "10",

@@ -28,6 +28,8 @@ DAGS = (
     "ticket_closure",
     "spinoco_sync",
     "webex_roulette",
+    "webex_bot",
+    "webex_upkeep",
     "modo_directory",
     "interchange_doctor",
 )

@@ -107,6 +107,10 @@ class Vendors:
             for seed in (CALLS, {"damage": {DAMAGED: "cut"}}):
                 httpx.post(f"{self.url}/vendors/spinoco/seed", json=seed, timeout=30).raise_for_status()
 
+    def let_people(self, do: dict[str, Any]) -> None:
+        """Let people write to the bot, or press a card's buttons, in the simulated Webex."""
+        httpx.post(f"{self.url}/vendors/webex/seed", json=do, timeout=30).raise_for_status()
+
     def get(self, path: str) -> Any:
         return httpx.get(f"{self.url}{path}", timeout=30).raise_for_status().json()
 
@@ -205,7 +209,7 @@ def run_everything(stack: AirflowStack, vendors: Vendors) -> list[str]:
     if not wrong:
         say("webex_bot: two colleagues move their meeting")
         try:
-            for line in move_a_meeting(vendors.url, vendors.get):
+            for line in move_a_meeting(vendors.let_people, lambda: vendors.get("/state/webex")):
                 say(f"    {line}")
         except TalkError as exc:
             wrong.append(str(exc))

@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
-
 ANSWER_S = 120.0
 ZONE = "Europe/Kyiv"  # as in include/config/webex_roulette.yaml
 
@@ -23,14 +21,16 @@ class TalkError(Exception):
     """The bot does not do what it should."""
 
 
-def move_a_meeting(sandbox_url: str, get: Callable[[str], Any]) -> Iterator[str]:
+def move_a_meeting(seed: Callable[[dict[str, Any]], object], state: Callable[[], Any]) -> Iterator[str]:
     """
     Have the first live meeting moved by a day.
+
+    :param seed: lets people in the simulated Webex do something. :param state: reads what it holds.
 
     :return: what was said, for a person to read.
     :raises TalkError: no answer, or not this one.
     """
-    talk = _Talk(sandbox_url, get)
+    talk = _Talk(seed, state)
     coming = [
         entry for entry in talk.meetings() if datetime.fromisoformat(entry["start"]) > datetime.now(UTC)
     ]
@@ -67,16 +67,16 @@ def move_a_meeting(sandbox_url: str, get: Callable[[str], Any]) -> Iterator[str]
 
 
 class _Talk:
-    def __init__(self, url: str, get: Callable[[str], Any]) -> None:
-        self._url = url
-        self._get = get
+    def __init__(self, seed: Callable[[dict[str, Any]], object], state: Callable[[], Any]) -> None:
+        self._seed = seed
+        self._state = state
         self._seen: dict[str, int] = {}
 
     def meetings(self) -> list[dict[str, Any]]:
-        return [entry for entry in self._get("/state/webex")["meetings"] if entry["state"] == "live"]
+        return [entry for entry in self._state()["meetings"] if entry["state"] == "live"]
 
     def said_to(self, person: str) -> list[str]:
-        return [entry["text"] for entry in self._get("/state/webex")["messages"] if person in entry["to"]]
+        return [entry["text"] for entry in self._state()["messages"] if person in entry["to"]]
 
     def last(self, person: str) -> str:
         said = self.said_to(person)
@@ -84,11 +84,11 @@ class _Talk:
 
     def say(self, person: str, text: str) -> None:
         self._seen[person] = len(self.said_to(person))
-        self._seed("say", {"person": person, "text": text})
+        self._seed({"say": {"person": person, "text": text}})
 
     def press(self, person: str, button: str, *, times: int = 1, **inputs: str) -> None:
         self._seen[person] = len(self.said_to(person))
-        self._seed("submit", {"person": person, "button": button, "inputs": inputs, "times": times})
+        self._seed({"submit": {"person": person, "button": button, "inputs": inputs, "times": times}})
 
     def answer(self, person: str) -> str:
         """What the bot says to somebody who has just written or pressed a button."""
@@ -104,7 +104,3 @@ class _Talk:
             if time.monotonic() > give_up_at:
                 raise TalkError(otherwise)
             time.sleep(0.3)
-
-    def _seed(self, what: str, entry: dict[str, Any]) -> None:
-        answer = httpx.post(f"{self._url}/vendors/webex/seed", json={what: entry}, timeout=30)
-        answer.raise_for_status()
