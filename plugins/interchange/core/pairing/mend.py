@@ -64,13 +64,13 @@ def mend_round(
     schedule.put(number, work.groups())
     possible = Possible(problem, {number: sorted(work.pool)}, limit=work.free)
     mended = explain_round(schedule, number, why_resting(schedule, possible, number))
-    before = {group.members for group in drawn.groups}
+    before = {tuple(sorted(group.members)) for group in drawn.groups}
     after = {group.members for group in mended.groups}
     return Mended(
         round=mended,
         kept=tuple(group for group in mended.groups if group.members in before),
         changed=tuple(group for group in mended.groups if group.members not in before),
-        dissolved=tuple(group.members for group in drawn.groups if group.members not in after),
+        dissolved=tuple(sorted(before - after)),
         findings=round_findings(schedule, possible, number),
     )
 

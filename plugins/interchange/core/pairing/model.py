@@ -240,14 +240,14 @@ class Quality:
     gap_text: str
 
     @property
-    def gap(self) -> int:
-        """By how much the draw could be cheaper at most."""
-        return self.cost - self.lower_bound
+    def gap(self) -> float:
+        """By what share of its cost the draw could be cheaper at most, 0 to 1."""
+        return (self.cost - self.lower_bound) / self.cost if self.cost else 0.0
 
     @property
     def proven_best(self) -> bool:
         """No better draw exists."""
-        return not self.gap
+        return self.cost == self.lower_bound
 
 
 @dataclass(frozen=True, kw_only=True)
