@@ -143,7 +143,7 @@ def _placed_at_once(possible: Possible, again: Again, rng: random.Random) -> Ite
         shortages = [possible.shortage(number, wish) for number in rounds]
         pairs = climb(
             [problem.present[number] for number in rounds],
-            _partners(possible, rounds, wish),
+            _partners(problem, wish),
             [len(problem.present[number]) - 2 * shortages[number].pairs for number in rounds],
             {person for short in shortages for reason in short.reasons for person in reason.people},
             problem.rested_last,
@@ -157,33 +157,10 @@ def _placed_at_once(possible: Possible, again: Again, rng: random.Random) -> Ite
             yield _settled(schedule, rng)
 
 
-def _partners(possible: Possible, rounds: range, wish: Wish) -> list[list[int]]:
-    """
-    By person, whom they may meet. Where one department has at least half of the people in every round, all others are
-    needed for it.
-    """
-    problem = possible.problem
-    names = sorted({name for kind in problem.kind_names for name in kind})
-    half = [
-        name
-        for name in names
-        if all(
-            2 * sum(name in _departments(problem, person) for person in problem.present[number])
-            >= len(problem.present[number])
-            for number in rounds
-        )
-    ]
+def _partners(problem: Problem, wish: Wish) -> list[list[int]]:
+    """By person, whom they may meet."""
+    everybody = range(problem.size)
     return [
-        [
-            other
-            for other in range(problem.size)
-            if other != one
-            and may_meet(problem, one, other, wish)
-            and all(name in _departments(problem, one) | _departments(problem, other) for name in half)
-        ]
-        for one in range(problem.size)
+        [other for other in everybody if other != one and may_meet(problem, one, other, wish)]
+        for one in everybody
     ]
-
-
-def _departments(problem: Problem, person: int) -> frozenset[str]:
-    return problem.kind_names[problem.kinds[person]]
