@@ -25,7 +25,7 @@ from interchange.core.pairing import (
     draw_rounds,
     people_from,
 )
-from interchange.core.pairing.costs import Schedule
+from interchange.core.pairing.costs import LEFT_OUT, TWICE_RUNNING, Schedule
 from interchange.core.pairing.problem import build_problem
 from tests.unit.core.pairing.cases import (
     DAY,
@@ -193,6 +193,17 @@ def test_who_rested_does_not_rest_again() -> None:
         assert resting(found.rounds[0]) == ["p02"]
 
 
+def test_who_rested_last_does_not_rest_again_though_others_rested_more() -> None:
+    rests = ["p00", "p01", "p02", "p01", "p02", "p01"]
+    people = strangers(3)
+    history = [
+        met(week, " ".join(person.key for person in people if person.key != rested), rested=rested)
+        for week, rested in enumerate(rests, 1)
+    ]
+
+    assert resting(draw(people, history=history, odd="rest").rounds[0]) == ["p02"]
+
+
 def test_a_newcomer_does_not_rest_first() -> None:
     history = [met(week, "p00 p01", "p02 p03") for week in (1, 2, 3)]
     for seed in range(5):
@@ -214,9 +225,16 @@ def test_an_absence_is_no_rest() -> None:
 
 def test_a_rest_before_an_absence_is_a_rest_before_the_next_round() -> None:
     away = [Slot(day=DAY), Slot(day=DAY + WEEK, absent=frozenset({"p00"})), Slot(day=DAY + 2 * WEEK)]
-    found = draw(strangers(3), away, odd="rest")
+    schedule = Schedule(build_problem(strangers(3), away, (), PairingRules(odd="rest")))
+    p00, p01, p02 = range(3)
 
-    assert resting(found.rounds[0]) != resting(found.rounds[2])
+    schedule.put(0, [(p01, p02)])
+    assert schedule.rest_cost(2, p00) >= LEFT_OUT + TWICE_RUNNING
+    schedule.lift(0)
+    schedule.put(2, [(p01, p02)])
+    assert schedule.rest_cost(0, p00) >= LEFT_OUT + TWICE_RUNNING
+    schedule.put(0, [(p00, p02)])
+    assert schedule.rest_cost(2, p01) < LEFT_OUT + TWICE_RUNNING, "there was a round between"
 
 
 def test_so_many_pairs_and_everybody_in_turn() -> None:
