@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from typing import Any
 
 import pytest
 
-from interchange.errors import OutcomeUnknown, Refused
+from interchange.errors import InterchangeError, OutcomeUnknown, Refused
 from interchange.ledger import State
+from interchange.roulette.events import Event
 from interchange.roulette.moves import Moves
 from interchange.roulette.people import person_key
 from interchange.roulette.rounds import Group
@@ -377,6 +380,28 @@ class TestTroubles:
         office.webex.set_options({"withdrawn_scopes": ""})
         office.handle(event)
         assert office.meetings == {group.meeting_id: FRIDAY}
+
+    def test_33_several_workers_at_once_spoil_nothing(self, office: Office) -> None:
+        # The predecessor's workers wrote one text file, each over the others' lines.
+        groups = [office.book(ANA, CHIDI, HANA), office.book(BO, EMIL)]
+        office.suggest(CHIDI)
+        office.suggest(BO)
+        events = [office.presses(address, "Yes") for address in (ANA, HANA, EMIL)] * 3
+
+        def answer(event: Event) -> None:
+            for _ in range(20):
+                with contextlib.suppress(InterchangeError):
+                    office.handle(event)
+                    return
+
+        with ThreadPoolExecutor(6) as pool:
+            for future in [pool.submit(answer, event) for event in events]:
+                future.result()
+
+        assert office.meetings == {group.meeting_id: FRIDAY for group in groups}
+        assert len(effects(office.sandbox, "meeting_updated")) == 2
+        for address in (ANA, BO, CHIDI, EMIL, HANA):
+            assert len([text for text in office.texts(address) if "all agree" in text]) == 1
 
     def test_no_consent_no_move(self, office: Office) -> None:
         group = office.book(ANA, CHIDI, HANA)
