@@ -45,8 +45,8 @@ LONGEST_TEXT = 7439
 CARD_TYPE = "application/vnd.microsoft.card.adaptive"
 REQUESTS_PER_MINUTE = 300
 """Of one user, on most of the API."""
-SCOPES = "meeting:schedules_read meeting:schedules_write"
-"""What an integration asks of the person who logs in; nothing more is used."""
+SCOPES = "meeting:schedules_read meeting:schedules_write spark:people_read"
+"""What an integration asks of the person who logs in: their meetings, and to be told who they are."""
 T = TypeVar("T")
 
 

@@ -33,7 +33,7 @@ def make_app() -> ASGIApp:
     from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
 
-    from interchange.web import ledger, mails, roulette, webex_receiver
+    from interchange.web import ledger, mails, roulette, webex_login, webex_receiver
     from interchange.web.guards import SafeHeaders
 
     app = FastAPI(title="Interchange", docs_url=None, redoc_url=None, openapi_url=None)
@@ -41,6 +41,7 @@ def make_app() -> ASGIApp:
     app.include_router(mails.router)
     app.include_router(roulette.router)
     app.include_router(webex_receiver.routes())
+    app.include_router(webex_login.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_middleware(SafeHeaders)
     return app

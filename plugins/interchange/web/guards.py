@@ -9,16 +9,23 @@ this effect.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.auth.managers.models.resource_details import (
+    ConnectionDetails,
+    DagAccessEntity,
+    DagDetails,
+)
 from airflow.api_fastapi.auth.tokens import get_signing_key
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.configuration import conf
+from airflow.models.connection import Connection
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request, status
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -82,6 +89,12 @@ def may_decide(workflow: str, user: User) -> None:
     """
     if not may(user, "POST", workflow):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"This needs the right to trigger {workflow}.")
+
+
+def may_edit(user: BaseUser, conn_id: str) -> bool:
+    """Whether Airflow lets somebody change a connection. Asks its database."""
+    details = ConnectionDetails(conn_id=conn_id, team_name=Connection.get_team_name(conn_id))
+    return get_auth_manager().is_authorized_connection(method="PUT", details=details, user=user)
 
 
 # Forms
@@ -158,6 +171,28 @@ def unsealed(user: BaseUser, text: str) -> list[str] | None:
     except BadSignature:
         return None
     return message if made_for == user.get_id() else None
+
+
+def log_in_state(user: BaseUser, secret: str) -> str:
+    """
+    What a log-in elsewhere brings back: made for this person, and for the browser that keeps the secret.
+
+    It goes through another site's hands, so it holds neither.
+    """
+    return _serializer(f"log-in.{user.get_id()}").dumps(_digest(secret))
+
+
+def is_log_in_of(user: BaseUser, secret: str, state: str, *, life_s: int) -> bool:
+    """Whether this person has begun the log-in, with this browser, not longer ago."""
+    try:
+        begun_with: str = _serializer(f"log-in.{user.get_id()}").loads(state, max_age=life_s)
+    except BadSignature:
+        return False
+    return hmac.compare_digest(begun_with.encode(), _digest(secret).encode())
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _serializer(purpose: str) -> URLSafeTimedSerializer:

@@ -12,10 +12,12 @@ from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_c
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.auth.middlewares.refresh_token import JWTRefreshMiddleware
 from airflow.models.base import Base
+from airflow.models.connection import Connection
 from airflow.models.dag import DagModel, clear_team_name_cache
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.revoked_token import RevokedToken
 from airflow.models.team import Team, dag_bundle_team_association_table
+from airflow.models.variable import Variable
 from airflow.sdk.crypto import get_fernet
 from fastapi import FastAPI
 from lxml import html
@@ -44,7 +46,7 @@ VIEWER = User(username="vera", role="viewer")
 @pytest.fixture
 def airflows_tables() -> Iterator[None]:
     """Of Airflow's database, what log-in and rights look at: empty."""
-    models = (DagModel, DagBundleModel, Team, RevokedToken)
+    models = (DagModel, DagBundleModel, Team, RevokedToken, Connection, Variable)
     tables = [Base.metadata.tables[model.__tablename__] for model in models]
     tables.append(dag_bundle_team_association_table)
     Base.metadata.create_all(settings.engine, tables=tables)
