@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import local
 from typing import Any
+
+from benchmarks.memory import peak_mib
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -158,7 +159,7 @@ def take(job: dict[str, Any]) -> None:
     target = Path(tempfile.mkdtemp(prefix="taken-", dir=job["folder"]))
     ways = {"sequential": sequential_way, "bare": bare_way, "ours": our_way}
     seconds = ways[job["way"]](job, target)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib()
     stored = [path for path in target.rglob("*.ogg") if path.stat().st_size == job["size"]]
     if len(stored) != job["files"]:
         raise RuntimeError(f"{len(stored)} files instead of {job['files']}")

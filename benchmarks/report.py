@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+
+from benchmarks.memory import peak_mib
 
 TODAY = dt.date(2026, 11, 27)
 SIZES = (20_000, 100_000, 1_000_000)
@@ -106,7 +107,7 @@ def main() -> None:
     (number,) = arguments.rows
     began = time.monotonic()
     WAYS[arguments.measure](number)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib()
     print(f"{time.monotonic() - began:.3f} {peak:.1f}")
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shlex
 import statistics
 import subprocess
@@ -25,6 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from benchmarks.memory import peak_mib
+from include.sandbox.vendors import VENDORS
+from tools.processes import port_is_free
 
 ROOT = Path(__file__).resolve().parent.parent
 SURVEY = "SV_0large"
@@ -49,13 +52,14 @@ def main() -> None:
 
 def compare(folder: Path, mib: int, runs: int, fragment_mib: int) -> None:
     connections_file = folder / "connections.json"
+    port = free_range()
     sandbox = subprocess.Popen(
-        [sys.executable, "-m", "include.sandbox", "--port", "18600", "--folder", str(folder / "sandbox"),
+        [sys.executable, "-m", "include.sandbox", "--port", str(port), "--folder", str(folder / "sandbox"),
          "--write-connections", str(connections_file)],
         cwd=ROOT, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        control = "http://127.0.0.1:18600"
+        control = f"http://127.0.0.1:{port}"
         wait_for(control)
         requests.post(
             f"{control}/vendors/qualtrics/seed",
@@ -92,6 +96,13 @@ def compare(folder: Path, mib: int, runs: int, fragment_mib: int) -> None:
         sandbox.wait()
 
 
+def free_range() -> int:
+    """The first of as many free ports as the sandbox takes."""
+    taken = len(VENDORS) + 1
+    ranges = (range(first, first + taken) for first in range(18600, 30000, taken))
+    return next(ports[0] for ports in ranges if all(map(port_is_free, ports)))
+
+
 def wait_for(control: str) -> None:
     for _ in range(200):
         try:
@@ -99,7 +110,7 @@ def wait_for(control: str) -> None:
                 return
         except requests.ConnectionError:
             time.sleep(0.1)
-    raise SystemExit("the sandbox did not start; is port 18600 free?")
+    raise SystemExit("the sandbox did not start")
 
 
 def prepare(folder: Path, connections: dict[str, Any]) -> dict[str, Any]:
@@ -192,11 +203,11 @@ def move(job: dict[str, Any]) -> None:
         LedgerProgress(ledger, ref),
         fragment_size=job["fragment_mib"] * (1 << 20) // 327_680 * 327_680,
     )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_mib()
     started = time.monotonic()
     ledger.perform(ref, send=lambda: {"size": delivery.deliver(source).facts.size}, find=None, lease_s=60)
     seconds = time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib()
     print(json.dumps({"seconds": seconds, "peak_mib": peak, "before_mib": before}))
 
 

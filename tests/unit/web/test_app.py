@@ -37,16 +37,16 @@ def test_loading_the_plugin_loads_nothing_of_the_pages() -> None:
         timeout=120,
         check=True,
     )
-    modules, (view,), prefix = json.loads(done.stdout.splitlines()[-1])
+    modules, views, prefix = json.loads(done.stdout.splitlines()[-1])
     assert "interchange.web.app" in modules
-    heavy = ("fastapi", "interchange.ledger", "interchange.web.ledger", "starlette")
+    heavy = ("fastapi", "interchange.ledger", "interchange.roulette", "interchange.web.ledger", "starlette")
     assert [name for name in modules if name.startswith(heavy)] == []
-    assert (view["destination"], view["category"], view["url_route"]) == (
-        "nav",
-        "browse",
-        "interchange-ledger",
-    )
-    assert (f"/{view['href']}", prefix) == (LEDGER, "/interchange")
+    assert [(view["destination"], view["category"], view["url_route"]) for view in views] == [
+        ("nav", "browse", "interchange-ledger"),
+        ("nav", "browse", "interchange-roulette"),
+    ]
+    assert [f"/{view['href']}" for view in views] == [LEDGER, "/interchange/roulette"]
+    assert prefix == "/interchange"
 
 
 def test_every_answer_keeps_the_browser_in_bounds(
