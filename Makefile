@@ -29,10 +29,16 @@ test: browser lint types ## everything a change must pass: lint, types, all ever
 ifdef PYTEST_ARGS
 	$(VENV)/python -m pytest -q $(PYTEST_ARGS)
 else
-	@# A running Airflow and the campaign keep two cores busy by themselves; the rest is done by two processes.
-	$(VENV)/python -m pytest -q tests/browser tests/dags tests/faults
-	$(VENV)/python -m pytest -q -n 2 --dist loadfile tests/unit tests/sandbox
+	@echo "test: two halves at once, some fifteen minutes; each tells at its end"
+	+@$(MAKE) --no-print-directory -j 2 --output-sync=target test-airflow test-rest
 endif
+
+# A running Airflow waits more than it works: the rest goes on meanwhile.
+.PHONY: test-airflow test-rest
+test-airflow:
+	$(VENV)/python -m pytest -q tests/browser tests/dags tests/faults
+test-rest:
+	$(VENV)/python -m pytest -q -n 2 --dist loadfile tests/unit tests/sandbox
 
 .PHONY: lint
 lint: setup ## ruff: rules and format
