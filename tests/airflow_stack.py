@@ -58,7 +58,7 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowS
     config.mkdir()
     # Before Airflow parses the DAG: the trigger form offers what the file names at that moment.
     write_settings(config, DAILY)
-    for name in ("knack_to_esb", "ticket_closure", "spinoco_sync", "webex_roulette"):
+    for name in ("knack_to_esb", "ticket_closure", "spinoco_sync", "webex_roulette", "webex_upkeep"):
         shutil.copy(ROOT / "include" / "config" / f"{name}.yaml", config)
     settings = {**SETTINGS, "INTERCHANGE_CONFIG_DIR": str(config)}
     with AirflowStack(home, dags_folder=ROOT / "dags", users=USERS, settings=settings) as stack:

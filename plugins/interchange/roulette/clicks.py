@@ -215,12 +215,18 @@ class Clicks:
         """
         :return: whether it is still asked for.
         """
-        proposal = self._moves.advance(decision["proposal"])
+        talk, id_ = self._desk.talk, decision["proposal"]
+        card, known = talk.card(decision["card"]), talk.proposal(id_)
+        said = known is not None and sender.key in known.agreed | known.refused
+        if said and card is not None and card.used_by == event.id:
+            # Counted by an attempt that was killed, whatever has come of it since.
+            return True
+        proposal = self._moves.advance(id_)
         return (
             proposal is not None
             and proposal.state == OPEN
-            and self._desk.talk.use(decision["card"], by=event.id)
-            and self._desk.talk.answer(proposal.id, sender.key, decision["agrees"])
+            and talk.use(decision["card"], by=event.id)
+            and talk.answer(id_, sender.key, decision["agrees"])
         )
 
     def _noted(self, decision: Decision, sender: Sender, counted: bool) -> str:
