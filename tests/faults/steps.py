@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,22 @@ FREEZE = "freeze"
 _CHANGE = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM) (effects|claims|roulette_\w+)\b", re.IGNORECASE)
 # Renewals of a claim come by the clock, not by the work.
 _RENEWALS = "interchange-renewal"
+
+
+class Numbered:
+    """Steps in the order in which they are reached, by several threads at once."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, str]] = []
+        self._numbers: Counter[str] = Counter()
+        self._one_by_one = threading.Lock()
+
+    def add(self, where: str, label: str) -> int:
+        """:return: the step's own number, from 1, among those of its kind."""
+        with self._one_by_one:
+            self._numbers[where] += 1
+            self.seen.append({"where": where, "label": label})
+            return self._numbers[where]
 
 
 class Steps:
@@ -50,14 +67,13 @@ class Steps:
         pause: Callable[[], None],
         freeze: Callable[[int], None],
     ) -> None:
-        self.seen: list[dict[str, str]] = []
+        self._numbered = Numbered()
         self._ledger = str(ledger)
         self._stop = stop
         self._pause = pause
         self._freeze = freeze
         self._changes: dict[int, str] = {}
         self._committing: dict[int, int] = {}
-        self._numbers = {LEDGER: 0, CALL: 0}
         self._in_ledger = threading.RLock()
         self._entered: set[int] = set()
         event.listen(Engine, "engine_connect", self._enter_ledger)
@@ -66,11 +82,15 @@ class Steps:
         event.listen(Pool, "checkin", self._leave_ledger)
         self._watch_calls()
 
+    @property
+    def seen(self) -> list[dict[str, str]]:
+        """All steps so far, in their order."""
+        return self._numbered.seen
+
     def _reach(self, where: str, label: str) -> int:
-        self._numbers[where] += 1
-        self.seen.append({"where": where, "label": label})
-        self._maybe_stop(where, self._numbers[where], BEFORE)
-        return self._numbers[where]
+        number = self._numbered.add(where, label)
+        self._maybe_stop(where, number, BEFORE)
+        return number
 
     def _maybe_stop(self, where: str, number: int, side: str) -> None:
         if not self._stop or (where, number, side) != tuple(
