@@ -117,16 +117,12 @@ class RoundSolver:
         if not self.trios:
             return self.rest
         sides: dict[int, list[int]] = {person: [] for person in self.people}
-        friends: dict[int, set[int]] = {person: set() for person in self.people}
         for (one, other), cost in self.pairs.items():
             sides[one].append(cost + self.trio[other])
             sides[other].append(cost + self.trio[one])
-            friends[one].add(other)
-            friends[other].add(one)
         alone = dict(self.rest)
         for person, costs in sides.items():
-            mine = friends[person]
-            if any(not mine.isdisjoint(friends[other]) for other in mine):
+            if len(costs) > 1:
                 joins = TRIO + self.trio[person] + sum(sorted(costs)[:2])
                 alone[person] = min(self.rest[person], joins)
         return alone
