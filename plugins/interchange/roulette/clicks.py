@@ -205,7 +205,8 @@ class Clicks:
         with desk.held(decision["group"]):
             counted = memo.once("counted", lambda: self._count(event, sender, decision))
             proposal = moves.advance(decision["proposal"])
-            if counted and (proposal is None or proposal.state != OPEN):
+            ended = proposal is None or proposal.state != OPEN
+            if counted and ended and "said" not in memo:
                 # Everybody was told what came of it.
                 return
             say = memo.once("said", lambda: self._noted(decision, sender, counted))

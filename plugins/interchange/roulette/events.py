@@ -79,6 +79,9 @@ class Memo:
         self._ref = ref
         self._known = ledger.load_progress(ref) or {}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._known
+
     def once(self, name: str, decide: Callable[[], T]) -> T:
         """:param decide: gives JSON values; called unless it was before."""
         if name not in self._known:

@@ -21,6 +21,7 @@ from interchange.roulette.dialogue import Dialogue
 from interchange.roulette.events import ACTIONS, MESSAGES, Event
 from interchange.roulette.people import person_key
 from interchange.roulette.rounds import Drawn, Group, Wanted, group_id
+from interchange.roulette.talk import Proposal
 from interchange.roulette.texts import Texts
 from interchange.settings.model import validate
 from interchange.settings.webex_roulette import Settings
@@ -33,7 +34,8 @@ ZONE = "Europe/Kyiv"
 MONDAY = date(2031, 3, 3)
 NOON = datetime(2031, 3, 3, 10, tzinfo=UTC)
 """Noon in Kyiv, on the Monday of the first round; it meets on Thursday at 15:10."""
-DAYS = ("2031-03-06", "2031-03-13", "2031-03-20", "2031-03-27")
+THURSDAY, FRIDAY = "2031-03-06T13:10:00Z", "2031-03-07T09:00:00Z"
+"""When it meets; and 11:00 of the day after, which is suggested instead."""
 SETTINGS: dict[str, Any] = {
     "departments": {"sales": [ANA, BO, CHIDI, DANA], "support": [EMIL, FATIMA, GORAN, HANA]},
     "time_zone": ZONE,
@@ -234,6 +236,14 @@ class Office:
 
     def everything_said(self) -> str:
         return json.dumps(self.webex.snapshot()["messages"], ensure_ascii=False)
+
+
+def proposals(office: Office, group: Group) -> list[Proposal]:
+    return office.desk.talk.of_groups([group.id])
+
+
+def states(office: Office, group: Group) -> list[str]:
+    return [proposal.state for proposal in proposals(office, group)]
 
 
 def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:

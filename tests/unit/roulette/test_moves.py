@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
-from typing import Any
 
 import pytest
 
@@ -13,23 +12,8 @@ from interchange.errors import InterchangeError, OutcomeUnknown, Refused
 from interchange.ledger import State
 from interchange.roulette.events import Event
 from interchange.roulette.moves import Moves
-from interchange.roulette.people import person_key
-from interchange.roulette.rounds import Group
-from interchange.roulette.talk import Proposal
-from tests.unit.roulette.office import ANA, BO, CHIDI, EMIL, HANA, STRANGER, Office
+from tests.unit.roulette.office import ANA, BO, CHIDI, EMIL, FRIDAY, HANA, THURSDAY, Office, proposals, states
 from tests.unit.vendors import arm, calls, effects
-
-THURSDAY = "2031-03-06T13:10:00Z"
-FRIDAY = "2031-03-07T09:00:00Z"
-"""11:00 in Kyiv."""
-
-
-def proposals(office: Office, group: Group) -> list[Proposal]:
-    return office.desk.talk.of_groups([group.id])
-
-
-def states(office: Office, group: Group) -> list[str]:
-    return [proposal.state for proposal in proposals(office, group)]
 
 
 class TestTwo:
@@ -229,107 +213,6 @@ class TestTimes:
         office.clicks(EMIL, "Yes")
         # 27 March is winter time, 31 March is summer time.
         assert office.meetings == {group.meeting_id: "2031-03-31T12:10:00Z"}
-
-
-class TestClicks:
-    def test_28_double_clicks_move_once(self, office: Office) -> None:
-        group = office.book(BO, EMIL)
-        office.suggest(BO)
-        first = office.presses(EMIL, "Yes")
-        second = office.presses(EMIL, "Yes")
-        office.handle(first, second, first)
-
-        assert office.meetings == {group.meeting_id: FRIDAY}
-        assert len(effects(office.sandbox, "meeting_updated")) == 1
-        assert "This card was used already" in office.last(EMIL)
-        assert len([text for text in office.texts(BO) if "all agree" in text]) == 1
-
-    def test_28_a_double_submission_suggests_once(self, office: Office) -> None:
-        group = office.book(BO, EMIL)
-        office.says(BO, "change")
-        office.says(BO, "1")
-        twice = [office.presses(BO, inputs={"day": "2031-03-07", "clock": "11:00"}) for _ in range(2)]
-        office.handle(*twice, *twice)
-        assert states(office, group) == ["open"]
-        assert len(office.card_ids(EMIL)) == 2  # one card with two buttons
-        assert "used already" in office.last(BO)
-
-    def test_what_was_said_first_counts(self, office: Office) -> None:
-        group = office.book(ANA, CHIDI, HANA)
-        office.suggest(CHIDI)
-        office.clicks(ANA, "Yes")
-        assert "used already" in office.clicks(ANA, "No")
-        assert states(office, group) == ["open"]
-
-    @pytest.mark.parametrize("clicker", [BO, HANA, STRANGER])
-    def test_30_somebody_elses_card_changes_nothing(self, office: Office, clicker: str) -> None:
-        group = office.book(BO, EMIL)
-        office.suggest(BO)
-        consent = office.last_card(EMIL)
-        said = office.clicks(clicker, "Yes", message=consent["id"])
-        expected = (
-            "not among those who take part" if clicker == STRANGER else "This card is for somebody else"
-        )
-        assert expected in said
-        assert states(office, group) == ["open"]
-        assert office.meetings == {group.meeting_id: THURSDAY}
-
-    @pytest.mark.parametrize(
-        "inputs",
-        [
-            {"k": "0" * 32},
-            {"k": ""},
-            {"k": "x" * 5000},
-            {"k": {"a": 1}},
-            {"k": "' OR 1=1 --"},
-            {},
-            {"k": None, "answer": "yes", "proposal": "x"},
-        ],
-    )
-    def test_30_forged_ids_change_nothing(self, office: Office, inputs: dict[str, Any]) -> None:
-        group = office.book(BO, EMIL)
-        office.suggest(BO)
-        event = office.forges(EMIL, inputs)
-        assert office.handle(event) == ["refused"]
-        assert "I cannot do anything with this card" in office.last(EMIL)
-        assert states(office, group) == ["open"]
-
-    def test_30_hidden_inputs_cannot_change_what_is_proposed(self, office: Office) -> None:
-        group = office.book(BO, EMIL)
-        other = office.book(ANA, HANA)
-        office.suggest(BO)
-        known = office.card_ids(EMIL)[0]
-        event = office.forges(
-            EMIL,
-            {"k": known, "answer": "yes", "group": other.id, "starts_at": "2031-03-11T09:00:00Z",
-             "person": person_key(BO), "day": "2031-03-11", "clock": "09:00"},
-        )  # fmt: skip
-        office.handle(event)
-        assert office.meetings == {group.meeting_id: FRIDAY, other.meeting_id: THURSDAY}
-
-    @pytest.mark.parametrize("answer", [None, "", "YES", "maybe", True, ["yes"]])
-    def test_an_answer_that_is_none_is_no_consent(self, office: Office, answer: Any) -> None:
-        group = office.book(BO, EMIL)
-        office.suggest(BO)
-        office.handle(office.forges(EMIL, {"k": office.card_ids(EMIL)[0], "answer": answer}))
-        assert states(office, group) == ["open"]
-        assert office.meetings == {group.meeting_id: THURSDAY}
-
-    def test_30_an_old_card_has_ended(self, office: Office) -> None:
-        group = office.book(BO, EMIL)
-        office.says(BO, "change")
-        office.says(BO, "1")
-        office.pass_time(days=3, hours=4)
-        said = office.clicks(BO, inputs={"day": "2031-03-07", "clock": "11:00"})
-        assert "This card is too old" in said
-        assert proposals(office, group) == []
-
-    def test_a_card_of_a_cancelled_meeting_says_so(self, office: Office) -> None:
-        office.book(BO, EMIL)
-        office.says(BO, "change")
-        office.says(BO, "1")
-        office.says(EMIL, "/skip")
-        assert "changed or cancelled" in office.clicks(BO, inputs={"day": "2031-03-07", "clock": "11:00"})
 
 
 class TestTroubles:
