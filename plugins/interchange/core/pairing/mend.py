@@ -100,19 +100,22 @@ class _Mending:
     def groups(self) -> list[Member]:
         pool = tuple(sorted(self.pool))
         fresh = solve_round(self.schedule, self.number, pool, self.free, self.rng)
-        everybody = self.free is None or len(pool) <= 2 * self.free + 1
+        limit = self.schedule.problem.rules.pairs_per_round
+        everybody = limit is None or len(self.schedule.problem.present[self.number]) <= 2 * limit + 1
         if everybody and self.schedule.problem.rules.odd == "trio":
             for single in sorted(self.pool.difference(*fresh)):
-                self._take_in(single)
+                may_split = limit is None or len(self.fixed) + len(fresh) < limit
+                self._take_in(single, may_split=may_split)
         return [*self.fixed, *fresh]
 
-    def _take_in(self, single: int) -> None:
+    def _take_in(self, single: int, *, may_split: bool) -> None:
         """The cheapest change of one fixed group that leaves nobody out."""
         best: tuple[int, int, list[Member]] | None = None
         for place, group in enumerate(self.fixed):
+            ways: list[list[Member]] = []
             if len(group) == 2:
-                ways: list[list[Member]] = [[(*group, single)]]
-            else:
+                ways = [[(*group, single)]]
+            elif may_split:
                 ways = [
                     [pair, (single, *(who for who in group if who not in pair))]
                     for pair in combinations(group, 2)

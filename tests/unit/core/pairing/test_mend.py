@@ -192,6 +192,14 @@ def test_more_pairs_than_the_limit_do_not_come_of_mending() -> None:
     }
 
 
+def test_a_newcomer_beyond_the_limit_splits_no_trio() -> None:
+    drawn = drawn_of(strangers(3), pairs_per_round=1)
+    mended = mend(drawn, strangers(4), pairs_per_round=1)
+
+    assert mended.kept == drawn.groups
+    assert resting(mended.round) == ["p03"]
+
+
 def test_who_lost_a_partner_is_matched_before_those_who_would_have_rested() -> None:
     people = strangers(30)
     drawn = drawn_of(people, pairs_per_round=3)
