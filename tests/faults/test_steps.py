@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.faults.steps import CALL, LEDGER, Numbered
+from tests.faults.steps import CALL, LEDGER, Numbered, is_of_the_work
 
 EACH = 2000
 THREADS = 4
@@ -39,3 +39,11 @@ def test_steps_of_threads_that_come_at_once_are_numbered_without_gaps() -> None:
     )
     assert numbers[-1] == list(range(1, EACH + 1))
     assert len(numbered.seen) == THREADS * EACH
+
+
+def test_what_googles_library_asks_by_itself_is_no_step() -> None:
+    """It came at any time, and never came back: a kill after it was missed."""
+    assert not is_of_the_work(
+        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/x/allowedLocations"
+    )
+    assert is_of_the_work("https://localhost:8600/storage/v1/b/recordings/o")
