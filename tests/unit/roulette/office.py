@@ -143,12 +143,27 @@ class Office:
 
     def messages(self, address: str) -> list[dict[str, Any]]:
         """What the bot has said to somebody alone, the oldest first."""
-        bot = self.webex.bot.id
-        return [
-            message
-            for message in self.webex.snapshot()["messages"]
-            if message["personId"] == bot and message["roomType"] == "direct" and message["to"] == [address]
-        ]
+        webex = self.webex
+        # Without those of everybody else: there are thousands.
+        with webex.lock:
+            room = next((one.id for one in webex.world.rooms.values() if self._is_direct(one, address)), None)
+            return [
+                webex.shown_message(message)
+                for message in webex.world.messages.values()
+                if message.room_id == room and message.person_id == webex.bot.id
+            ]
+
+    def _is_direct(self, room: Any, address: str) -> bool:
+        people = [self.webex.world.people[unique] for unique in self.webex.members(room.id)]
+        others = [person.email for person in people if person.id != self.webex.bot.id]
+        return room.kind == "direct" and others == [address] and len(people) == 2
+
+    @property
+    def snapshot(self) -> dict[str, Any]:
+        """All that Webex holds, at one moment."""
+        with self.webex.lock:
+            found: dict[str, Any] = self.webex.snapshot()
+        return found
 
     def texts(self, address: str) -> list[str]:
         return [message["markdown"] for message in self.messages(address)]
@@ -171,7 +186,7 @@ class Office:
     def reports(self) -> list[str]:
         return [
             message["markdown"]
-            for message in self.webex.snapshot()["messages"]
+            for message in self.snapshot["messages"]
             if message["roomId"] == self.report_room
         ]
 
@@ -180,7 +195,7 @@ class Office:
         """The beginnings of the live meetings, in UTC, by id."""
         return {
             meeting["meeting_id"]: meeting["start"]
-            for meeting in self.webex.snapshot()["meetings"]
+            for meeting in self.snapshot["meetings"]
             if meeting["state"] == "live"
         }
 
@@ -235,7 +250,7 @@ class Office:
         return event
 
     def everything_said(self) -> str:
-        return json.dumps(self.webex.snapshot()["messages"], ensure_ascii=False)
+        return json.dumps(self.snapshot["messages"], ensure_ascii=False)
 
 
 def proposals(office: Office, group: Group) -> list[Proposal]:

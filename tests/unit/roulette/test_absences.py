@@ -47,7 +47,7 @@ class TestAbsences:
         assert "takes place without you" in answer
         assert len(office.meetings) == 1
         assert set(office.group(group.id).people) == {person_key(BO), person_key(HANA)}
-        assert office.webex.snapshot()["meetings"][0]["invitees"] == [BO, HANA]
+        assert office.snapshot["meetings"][0]["invitees"] == [BO, HANA]
         assert "It takes place with **Hana Suzuki**" in office.last(BO)
         assert "It takes place with **Bo Lindqvist**" in office.last(HANA)
         assert list(office.desk.rounds.rests(group.week)) == [person_key(EMIL)]

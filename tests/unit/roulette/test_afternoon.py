@@ -151,7 +151,7 @@ class Afternoon:
         """One live meeting for each group that is booked, at its time and with its people; none for one that is not."""
         live = {
             meeting["meeting_id"]: (meeting["start"], sorted(meeting["invitees"]))
-            for meeting in self.office.webex.snapshot()["meetings"]
+            for meeting in self.office.snapshot["meetings"]
             if meeting["state"] == "live"
         }
         expected = {}
@@ -214,9 +214,7 @@ class Afternoon:
         )
         bot = self.office.webex.bot.id
         said = Counter(
-            message["id"]
-            for message in self.office.webex.snapshot()["messages"]
-            if message["personId"] == bot
+            message["id"] for message in self.office.snapshot["messages"] if message["personId"] == bot
         )
         assert said == receipts
         with contextlib.closing(sqlite3.connect(ledger_file)) as database:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from interchange.errors import Busy
 from interchange.roulette.people import person_key
 from tests.unit.roulette.office import (
     ANA,
@@ -45,6 +46,30 @@ class TestClicks:
         assert states(office, group) == ["open"]
         assert len(office.card_ids(EMIL)) == 2  # one card with two buttons
         assert "used already" in office.last(BO)
+
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_28_two_clicks_that_were_read_before_either_counted(self, office: Office, number: int) -> None:
+        group = office.book(BO, EMIL)
+        if number:
+            office.suggest(BO)
+            clicks = [office.presses(EMIL, button) for button in ("Yes", "No")]
+        else:
+            office.says(BO, "change")
+            office.says(BO, "1")
+            clicks = [
+                office.presses(BO, inputs={"day": "2031-03-07", "clock": c}) for c in ("11:00", "12:00")
+            ]
+        # Somebody else is at the meeting, the booking for example: nobody changes it meanwhile.
+        with office.desk.held(group.id):
+            for click in clicks:
+                with pytest.raises(Busy):
+                    office.handle(click, desk=office.new_desk(patience_s=0.1))
+        assert states(office, group) == ["open"] * number
+
+        office.handle(*clicks)
+
+        assert states(office, group) == [("open", "moved")[number]]
+        assert ("used already", "This is settled")[number] in office.last((BO, EMIL)[number])
 
     def test_what_was_said_first_counts(self, office: Office) -> None:
         group = office.book(ANA, CHIDI, HANA)

@@ -172,7 +172,7 @@ class TestWhoWrites:
 
         assert [THURSDAY in text for text in office.texts(BO)] == [True, True]
         assert "Choose another day" in office.last(BO)
-        said_there = [m for m in office.webex.snapshot()["messages"] if m["roomId"] == room]
+        said_there = [m for m in office.snapshot["messages"] if m["roomId"] == room]
         assert {message["personEmail"] for message in said_there} == {BO}
 
     def test_whoever_left_the_settings_can_still_change_what_is_booked(self, office: Office) -> None:

@@ -206,7 +206,7 @@ class Again:
 
     def seen(self) -> Seen:
         office = self.office
-        snapshot = office.webex.snapshot()
+        snapshot = office.snapshot
         said = Counter(
             (message["to"][0], message["markdown"])
             for message in snapshot["messages"]

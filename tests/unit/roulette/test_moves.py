@@ -12,6 +12,7 @@ from interchange.errors import InterchangeError, OutcomeUnknown, Refused
 from interchange.ledger import State
 from interchange.roulette.events import Event
 from interchange.roulette.moves import Moves
+from interchange.roulette.people import person_key
 from tests.unit.roulette.office import ANA, BO, CHIDI, EMIL, FRIDAY, HANA, THURSDAY, Office, proposals, states
 from tests.unit.vendors import arm, calls, effects
 
@@ -263,6 +264,22 @@ class TestTroubles:
         office.webex.set_options({"withdrawn_scopes": ""})
         office.handle(event)
         assert office.meetings == {group.meeting_id: FRIDAY}
+
+    def test_a_yes_that_was_counted_before_a_kill_is_not_told_to_be_too_late(self, office: Office) -> None:
+        group = office.book(BO, EMIL)
+        office.suggest(BO)
+        event = office.presses(EMIL, "Yes")
+        [proposal] = proposals(office, group)
+        office.desk.talk.use(office.card_ids(EMIL)[0], by=event.id)
+        office.desk.talk.answer(proposal.id, person_key(EMIL), True)
+        # Killed here; the upkeep is faster than the next try.
+        with office.desk.held(group.id):
+            Moves(office.desk).advance(proposal.id)
+
+        office.handle(event)
+
+        assert office.meetings == {group.meeting_id: FRIDAY}
+        assert "all agree" in office.last(EMIL)
 
     def test_33_several_workers_at_once_spoil_nothing(self, office: Office) -> None:
         # The predecessor's workers wrote one text file, each over the others' lines.

@@ -27,7 +27,7 @@ def receiver(office: Office) -> str:
 
 
 def hooks(office: Office) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = office.webex.snapshot()["webhooks"]
+    found: list[dict[str, Any]] = office.snapshot["webhooks"]
     return found
 
 
