@@ -182,7 +182,7 @@ def quality_facts(quality: Quality) -> dict[str, Any]:
         "past_repeats": quality.past_repeats.drawn,
         "cross_department_percent": round(100 * quality.cross_department_share, 1),
         "rests_most": max((number for _, number in quality.rests), default=0),
-        "gap_percent": round(100 * quality.gap, 2),
+        "gap": quality.gap_text,
     }
 
 

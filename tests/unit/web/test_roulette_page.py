@@ -21,7 +21,7 @@ from tests.unit.web.conftest import User, Visitor
 PAGE = "/interchange/roulette"
 QUALITY = {
     "people": 5, "groups": 4, "trios": 0, "resting": 2, "rests_most": 1, "same_department": 0, "repeats": 0,
-    "past_repeats": 1, "cross_department_percent": 100.0, "gap_percent": 0.0,
+    "past_repeats": 1, "cross_department_percent": 100.0, "gap": "proven best: no draw is better",
 }  # fmt: skip
 NOW = datetime.now(UTC).replace(microsecond=0)
 MONDAY = monday_of(NOW.date())
