@@ -80,6 +80,16 @@ class WebexHook(VendorHook):
     def renewable(self) -> bool:
         return self.client_id is not None
 
+    @property
+    def webhook_secret(self) -> str:
+        """What proves that an event comes from Webex. :raises SettingsError: it is missing."""
+        return self.secret("webhook_secret")
+
+    @property
+    def receiver_url(self) -> str | None:
+        """Where Webex is to send events, if that is not Airflow's own address."""
+        return self.extra.get("receiver_url") or None
+
     def authorization(self, *, renew: bool) -> Mapping[str, str]:
         if self.client_id is not None:
             self._token = self.keeper().current(refused=self._token if renew else None).access_token

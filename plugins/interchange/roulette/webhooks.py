@@ -23,9 +23,8 @@ def target_of(desk: Desk) -> str:
 
     :raises SettingsError: neither is given.
     """
-    given = desk.bot.extra.get("receiver_url")
-    if given:
-        return str(given)
+    if desk.bot.receiver_url is not None:
+        return desk.bot.receiver_url
     from airflow.sdk.configuration import conf
 
     base = str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
@@ -45,7 +44,7 @@ def reconcile(desk: Desk) -> dict[str, int]:
         ``secret``.
     :raises OutcomeUnknown: one may have been created; done again, it is found.
     """
-    secret, target = desk.bot.secret("webhook_secret"), target_of(desk)
+    secret, target = desk.bot.webhook_secret, target_of(desk)
     done = dict.fromkeys(("created", "revived", "deleted", "secret"), 0)
     ours = [hook for hook in desk.bot.webhooks() if hook.target == target]
     for resource, event in WANTED:
