@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -248,9 +247,6 @@ class Office:
         event = self.presses(address, inputs={"day": day, "clock": clock})
         self.handle(event)
         return event
-
-    def everything_said(self) -> str:
-        return json.dumps(self.snapshot["messages"], ensure_ascii=False)
 
 
 def proposals(office: Office, group: Group) -> list[Proposal]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -280,6 +280,14 @@ class TestTroubles:
 
         assert office.meetings == {group.meeting_id: FRIDAY}
         assert "all agree" in office.last(EMIL)
+
+    def test_a_suggestion_ends_when_the_meeting_is_moved_otherwise(self, office: Office) -> None:
+        group = office.book(BO, EMIL)
+        office.suggest(BO)
+        office.desk.rounds.move(group.id, starts_at=datetime(2031, 3, 12, 10, tzinfo=UTC))
+        assert "changed or cancelled meanwhile" in office.clicks(EMIL, "Yes")
+        assert states(office, group) == ["void"]
+        assert calls(office.sandbox, "patch_meeting") == []
 
     def test_33_several_workers_at_once_spoil_nothing(self, office: Office) -> None:
         # The predecessor's workers wrote one text file, each over the others' lines.
