@@ -106,16 +106,17 @@ def test_who_is_no_admin_any_more_sends_nothing(office: Office) -> None:
     assert received(office, EMIL) == 0
 
 
-def test_a_sending_that_breaks_off_goes_on_with_the_rest(office: Office) -> None:
+@pytest.mark.parametrize(("fault", "done"), [("lose_answer", 1), ("reset", 0)])
+def test_a_sending_that_breaks_off_goes_on_with_the_rest(office: Office, fault: str, done: int) -> None:
     written(office)
     event = office.presses(ANA)
     sent = len([e for e in office.sandbox.requests.entries() if e["operation"] == "create_message"])
     # Of the author's own, who has got the same text before.
     number = sorted(map(person_key, EVERYBODY)).index(person_key(ANA)) + 1
-    arm(office.sandbox, "webex", "lose_answer", operation="create_message", call=sent + number)
+    arm(office.sandbox, "webex", fault, operation="create_message", call=sent + number)
     with pytest.raises(OutcomeUnknown):
         office.handle(event)
-    assert sum(received(office, address) for address in EVERYBODY) == 1 + number
+    assert sum(received(office, address) for address in EVERYBODY) == number + done
 
     assert office.handle(event) == ["send"]
 
