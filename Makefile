@@ -60,7 +60,7 @@ browser: setup ## find a Chromium for the browser tests; as root on Debian, inst
 
 .PHONY: faults
 faults: setup ## the whole fault campaign; SEED=... for other draws, CASE='small/modo.*' for some cases only
-	$(VENV)/python -m pytest -q tests/faults -m campaign $(PYTEST_ARGS)
+	$(VENV)/python -m pytest -q tests/faults tests/unit -m campaign $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: setup ## speed and memory next to a baseline, as ratios

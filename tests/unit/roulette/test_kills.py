@@ -34,7 +34,7 @@ from tests.unit.roulette.office import ANA, BO, CHIDI, EMIL, FATIMA, HANA, STRAN
 from tests.unit.vendors import Connections, arm
 
 LATER = date(2031, 3, 17)
-SAMPLE = 6
+SAMPLE = 4
 """Kills, and faults, of each dialogue in the everyday tests."""
 FAULTS = (
     {"kind": "reset"},
