@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import sqlite3
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,16 @@ class Deployment:
         for vendor in self.vendors.vendors.values():
             vendor.options = vendor.Options()
         self.options("qualtrics", polls_until_complete=0)
+
+    def fresh_webex(self) -> None:
+        """Webex as after its first start; tokens of before are unknown to it, so they are forgotten here, too."""
+        self.vendors.vendor("webex").clear()
+        with (
+            closing(sqlite3.connect(self.stack.home.folder / "interchange.db", timeout=30)) as ledger,
+            ledger,
+        ):
+            if ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'tokens'").fetchone():
+                ledger.execute("DELETE FROM tokens")
 
     def files(self, folder: str = FOLDER) -> dict[str, Json]:
         """The files of a folder in the user's drive: item id, size, hashes, number of versions."""

@@ -28,7 +28,7 @@ _weeks = iter(range(40, 60))
 @pytest.fixture
 def desk(deployment: Deployment) -> Iterator[Deployment]:
     deployment.calm_vendors()
-    deployment.vendors.vendor("webex").clear()
+    deployment.fresh_webex()
     with deployment.variable(f"interchange_{ROUND}", SETTINGS):
         yield deployment
     deployment.calm_vendors()

@@ -30,7 +30,7 @@ _weeks = iter(range(1, 30))
 @pytest.fixture
 def desk(deployment: Deployment) -> Iterator[Deployment]:
     deployment.calm_vendors()
-    deployment.vendors.vendor("webex").clear()
+    deployment.fresh_webex()
     with deployment.variable(f"interchange_{DAG_ID}", SETTINGS):
         yield deployment
     deployment.calm_vendors()
