@@ -15,7 +15,7 @@ import yaml
 
 Json = dict[str, Any]
 POLL_S = 0.2
-REQUEST_TIMEOUT_S = 60.0
+REQUEST_TIMEOUT_S = 120.0
 FINISHED = frozenset({"success", "failed"})
 PAGE_SIZE = 1000
 # SQLite has one writer; Airflow answers 500 when its turn does not come in time.
