@@ -133,11 +133,12 @@ class Booking:
             except Busy as exc:
                 troubles.append(exc)
             except RateLimited as exc:
-                # Webex's lists lag behind for this one; others do not wait for it.
+                if exc.operation != "webex.look_again":
+                    # Webex itself wants us to wait: with all that is left.
+                    raise
+                # Its lists lag behind for this one; others do not wait for it.
                 self.summary.unknown += 1
                 troubles.append(exc)
-                if exc.operation != "webex.look_again":
-                    raise
             if silent >= OUTAGE_AFTER:
                 break
         if troubles:

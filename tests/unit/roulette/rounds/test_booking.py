@@ -259,3 +259,14 @@ def test_a_report_whose_answer_was_lost_is_not_said_twice(world: World) -> None:
     (effect,) = world.ledger.list(workflow="webex_roulette", kind="report")
     assert effect.state is State.CONFIRMED
     assert effect.ref == EffectRef("webex_roulette", "report", f"round/{world.week}/3")
+
+
+def test_webexs_own_wish_to_wait_ends_the_run_and_leaves_nothing_unclear(world: World) -> None:
+    world.draw()
+    world.fault("status", "create_meeting", status=429, retry_after="3600", call=2)
+    with pytest.raises(RateLimited) as caught:
+        world.book()
+    assert caught.value.retry_after_s == 3600
+    assert (world.booking.summary.booked, world.booking.summary.unknown) == (1, 0)
+    assert world.calls("create_meeting") == 2
+    assert not world.ledger.list(workflow="webex_roulette", kind="meeting", state=State.UNKNOWN)
