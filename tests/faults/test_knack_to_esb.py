@@ -19,7 +19,11 @@ PAIRS = 60
 
 @pytest.mark.timeout(400)
 def test_a_sample_of_what_may_happen_changes_nothing(station: Station, say: Callable[[str], None]) -> None:
-    """Another sample with SEED=…; ``make faults`` tries everything."""
+    """
+    Defect A7: whatever came between sending and marking, the message was sent again.
+
+    Another sample with SEED=…; ``make faults`` tries everything.
+    """
     began = time.monotonic()
     drawn = random.Random(seed())
     few, many = (make_plan(station, scenario) for scenario in (FEW, MANY))

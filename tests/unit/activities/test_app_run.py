@@ -6,8 +6,10 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,7 +17,7 @@ from include.sandbox.core import Sandbox
 from include.sandbox.vendors.knack.seeds import field_key, record_id
 from include.sandbox.vendors.knack.service import _Invalid
 from interchange.activities.plan import Verdict
-from interchange.errors import Busy, InterchangeError, Refused, SettingsError, Unavailable
+from interchange.errors import InterchangeError, Refused, SettingsError, Unavailable
 from interchange.ledger import EffectRef, State
 from interchange.settings.files import templates_dir
 from tests.unit.activities.conftest import NAME, World
@@ -43,6 +45,7 @@ def posts(world: World) -> int:
 
 
 def test_everything_that_is_ready_arrives_in_order_and_is_marked(world: World) -> None:
+    """Defect A15: it counted nothing."""
     world.has(
         {"number": 10, "sr": "A"},
         {"number": 9, "sr": "A"},
@@ -69,6 +72,7 @@ def test_running_again_does_nothing(world: World) -> None:
 
 
 def test_a_limit_leaves_the_rest_for_the_next_run(world: World) -> None:
+    """Defect A15: there was no limit."""
     world.has(*({"number": n, "sr": f"S{n % 2}"} for n in range(1, 8)))
     summary = world.run(limit=3)
     assert (summary.sent, summary.waiting) == (3, 4)
@@ -78,6 +82,7 @@ def test_a_limit_leaves_the_rest_for_the_next_run(world: World) -> None:
 
 
 def test_service_requests_go_side_by_side_but_never_two_activities_of_one(world: World) -> None:
+    """Defect A11: there was one order for all, so everybody waited for everybody."""
     world.has(*({"number": n, "sr": f"S{n % 3}"} for n in range(1, 16)))
     running: list[str] = []
     doubled: list[str] = []
@@ -116,22 +121,11 @@ def test_service_requests_go_side_by_side_but_never_two_activities_of_one(world:
         assert mine == sorted(mine)
 
 
-def test_two_runs_of_one_app_do_not_go_together(world: World) -> None:
-    world.has({"number": 1, "sr": "A"})
-    name = f"knack_to_esb/app/{NAME}"
-    with (
-        world.ledger.hold(name, lease_s=30),
-        pytest.raises(Busy),
-        world.work()._ledger.hold(name, lease_s=30),
-    ):
-        world.run()
-    assert world.accepted() == []
-
-
 # One that cannot go
 
 
 def test_one_that_is_set_aside_holds_back_its_own_service_request_only(world: World) -> None:
+    """Defect A6: the first error, such as a name that was not known, ended this run and all later ones."""
     world.has(
         {"number": 1, "sr": "A", "activity": "Never heard of"},
         {"number": 2, "sr": "A"},
@@ -158,6 +152,7 @@ def test_correcting_the_record_lets_it_go(world: World) -> None:
 
 
 def test_so_does_adding_the_name_to_the_settings(world: World) -> None:
+    """Defect A13: names and codes were in the source, so a new name waited for a release."""
     world.has({"number": 1, "sr": "A", "activity": "New Activity"})
     world.run()
     world.run(activity_codes={"New Activity": "NEWACT01"})
@@ -229,6 +224,7 @@ def test_a_status_that_knack_refuses_for_one_record_stops_no_other(world: World)
 
 
 def test_poison_is_set_aside_by_evidence_and_everything_else_passes(world: World) -> None:
+    """Defect A6: one message that the bus refused blocked all others until a person edited it."""
     world.bus.set_options({"poisonous": (record_id(NAME, 1),)})
     world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "A"})
     for number in range(6):
@@ -509,6 +505,9 @@ def test_a_gateway_without_a_bus_costs_no_message(world: World) -> None:
     failing(world.run, Unavailable)
     assert posts(world) == 0
     assert world.effect(1).attempts == 0
+    world.sandbox.end_refusals()
+    world.run()
+    assert world.accepted() == [1]
 
 
 @pytest.mark.parametrize("options", [{"forbidden": 403}, {"forbidden": 401}, {"api_key": "another-key-0001"}])
@@ -522,6 +521,7 @@ def test_a_bus_that_does_not_let_us_in_stops_the_run_for_a_person(
 
 
 def test_a_bus_that_cannot_prove_who_it_is_gets_nothing(world: World, airflow: Connections) -> None:
+    """Defect A5: the server's certificate was not verified."""
     world.has({"number": 1, "sr": "A"})
     airflow.change("esb_default", extra={"ca_bundle": None})
     assert "certificate is not trusted" in failing(world.run, Refused)
@@ -529,6 +529,7 @@ def test_a_bus_that_cannot_prove_who_it_is_gets_nothing(world: World, airflow: C
 
 
 def test_a_fault_with_status_200_is_no_success(world: World) -> None:
+    """Defect A9: the answer was never read, and any 200 was success."""
     world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "B"})
     world.bus.set_options({"poisonous": (record_id(NAME, 1),), "fault_in_200": True})
     failing(world.run, Unavailable)
@@ -551,6 +552,7 @@ LOST = [
 def test_a_message_that_may_have_been_taken_is_held_and_a_person_decides(
     world: World, fault: dict[str, Any]
 ) -> None:
+    """Defect A7: what was accepted, but not answered in time, was sent again."""
     world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "A"}, {"number": 3, "sr": "B"})
     arm(world.sandbox, "esb", operation="submit", **fault)
     assert "1 message(s) may have been accepted" in failing(world.run, Refused)
@@ -656,6 +658,7 @@ def test_a_lost_answer_of_knack_is_settled_by_looking(world: World, fault: dict[
 
 
 def test_a_message_that_was_taken_is_never_sent_again_whatever_becomes_of_the_status(world: World) -> None:
+    """Defect A7: if the status could not be written, the message was sent again."""
     world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "A"})
     arm(world.sandbox, "knack", "status", operation="update_record", status=503, times=30)
     for _ in range(3):
@@ -669,6 +672,7 @@ def test_a_message_that_was_taken_is_never_sent_again_whatever_becomes_of_the_st
 
 
 def test_an_edit_between_reading_and_writing_is_not_overwritten(world: World) -> None:
+    """Defect A14: the status was written whatever a person had made of it meanwhile."""
     world.has({"number": 1, "sr": "A"})
     world.knack.set_options(
         {"edit_after_page": {"1": {record_id(NAME, 1): {field_key(NAME, "status"): IGNORED}}}}
@@ -760,6 +764,7 @@ def test_a_day_that_is_used_up_ends_the_run_at_once_instead_of_waiting_for_midni
 def test_neither_log_nor_error_nor_ledger_holds_the_words_of_citizens(
     world: World, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Defect A12: each message was logged whole."""
     secret = "Mrs Example of 5 Elm Street"
     world.has(
         {"number": 1, "sr": "A", "details": secret},
@@ -779,11 +784,23 @@ def test_neither_log_nor_error_nor_ledger_holds_the_words_of_citizens(
 
 
 def test_text_arrives_as_it_was_written(world: World) -> None:
+    """Defects A1 and A3: `<` came as text, and letters beyond ASCII did not come."""
     said = 'Peña & Sons <b>"quoted"</b> 李\nsecond line'
     world.has({"number": 1, "sr": "A", "details": said})
     world.run()
     assert world.details(1) == said
     assert world.bus.snapshot()["double_escaped"] == []
+
+
+def test_times_are_in_the_form_that_the_templates_comment_tells(world: World) -> None:
+    """Defect A16: it told of another unit of time than was sent."""
+    before = datetime.now(UTC)
+    world.has({"number": 1, "sr": "A"})
+    world.run()
+    (message,) = world.bus.messages
+    made, happened = (datetime.fromisoformat(message.fields[name]) for name in ("timestamp", "activity_date"))
+    assert before <= made <= datetime.now(UTC)
+    assert happened.utcoffset() == happened.astimezone(ZoneInfo("America/Chicago")).utcoffset()
 
 
 def test_a_setting_that_names_no_connection_says_so(world: World) -> None:

@@ -28,6 +28,7 @@ def only(plan: Plan) -> Activity:
 
 @pytest.mark.parametrize("kind", [int, str])
 def test_numbers_are_compared_as_numbers_within_their_service_request(world: World, kind: Any) -> None:
+    """Defect A10: as text, "10" went before "9"."""
     for number, sr in [(10, "A"), (9, "A"), (100, "B"), (11, "A"), (8, "B")]:
         world.has({"number": number, "sr": sr})
     for number in (8, 9, 10, 11, 100):
@@ -89,6 +90,7 @@ def test_a_record_that_cannot_go_is_set_aside_with_field_and_reason(
 
 
 def test_one_without_a_number_keeps_its_whole_request_waiting(world: World) -> None:
+    """Defect A10: a blank number ended the run."""
     world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "A"}, {"number": 3, "sr": "B"})
     world.edit(2, number="")
     assert order(world.plan()) == [[None, 1], [3]]
@@ -154,6 +156,7 @@ def test_the_same_record_edited_has_another_digest_and_its_status_does_not_count
 
 
 def test_a_preview_changes_nothing_and_shows_what_the_ledger_has(world: World) -> None:
+    """Defect A15: there was no dry run."""
     world.has({"number": 1, "sr": "A"}, {"number": 2, "sr": "A", "activity": "Never heard of"})
     work = world.work()
     shown = work.preview(work.read())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def test_what_the_bus_has_always_got() -> None:
 
 @given(details=XML_TEXT, others=st.lists(XML_TEXT.filter(str.strip), min_size=4, max_size=4))
 def test_any_text_that_xml_can_hold_comes_back_equal(details: str, others: list[str]) -> None:
+    """Defects A2 and A3: only the details were escaped, and the rest went as UTF-8 under a type that means ASCII."""
     fields = dict(zip(("emi_id", "sr_number", "status_code", "code"), others, strict=True))
     made = message(details=details, **fields)
     assert made.isascii()
@@ -74,12 +76,14 @@ def test_any_text_that_xml_can_hold_comes_back_equal(details: str, others: list[
 
 @pytest.mark.parametrize("details", ["a < b & c", "&amp;", "&lt;", '"quoted"', "]]>"])
 def test_nothing_is_escaped_twice_or_not_at_all(details: str) -> None:
+    """Defect A1: `&` was escaped last, so 311 showed the entities themselves."""
     assert etree.fromstring(message(details=details)).findtext(".//activity_details") == details
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"timestamp", "activity_date"}))
 @pytest.mark.parametrize("character", ["\x00", "\x07", "\x1f", "\ufffe", "\ud800"])
 def test_what_xml_forbids_is_reported_in_every_element_and_never_dropped(name: str, character: str) -> None:
+    """Defect A4: such characters went as they were, in what was no XML then."""
     with pytest.raises(BadRecord, match=f"U\\+{ord(character):04X}") as caught:
         message(**{name: f"secret words{character}"})
     assert "secret" not in str(caught.value)
@@ -125,10 +129,20 @@ def change(folder: Path, old: str, new: str, name: str = TEMPLATE) -> None:
 
 
 def test_a_maintainers_change_is_seen_at_once(folder: Path) -> None:
+    """Defect A15: the template was read from the disk for each record."""
     before = load_template(folder)
     assert load_template(folder) is before
     change(folder, "<target>CSR</target>", "<target>CSR2</target>")
     assert b"<target>CSR2</target>" in build_message(VALUES, load_template(folder))
+
+
+def test_the_templates_comment_names_what_it_can_hold_and_in_which_form() -> None:
+    """Defect A16: it told of another unit of time than was sent."""
+    comment = etree.parse(templates_dir() / TEMPLATE).xpath("string(/comment())")
+    names, _, _ = comment.partition("Names: ")[2].partition("Everything else")
+    described = re.findall(r"(\w+)(?: \(([^)]*)\))?[,.]", names)
+    assert [name for name, _ in described] == list(NAMES)
+    assert [name for name, form in described if "ISO 8601" in form] == ["timestamp", "activity_date"]
 
 
 @pytest.mark.parametrize(

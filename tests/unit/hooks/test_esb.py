@@ -165,6 +165,7 @@ def test_an_answer_that_swells_is_not_unpacked():
 
 
 def test_before_a_connection_is_made_it_is_tried_again_and_taken_once(airflow: Connections, sandbox: Sandbox):
+    """Defect A8: a connection that could not be made was never tried again."""
     arm(sandbox, "esb", "refuse", seconds=60)
     waited: list[float] = []
 

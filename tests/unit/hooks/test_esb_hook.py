@@ -117,6 +117,7 @@ def test_a_fault_is_known_by_its_meaning(body: bytes, code: str | None) -> None:
 def test_what_the_bus_says_it_did_not_take_is_asked_once(
     hook: EsbHook, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, waits: Waits, status: int, body: bytes
 ) -> None:
+    """Defect A8: a 500 was always sent three times."""
     asked = []
     monkeypatch.setattr(
         sandbox.vendor("esb"),
@@ -271,6 +272,7 @@ def test_a_certificate_that_the_bus_does_not_know_never_looks_like_a_lost_messag
 def test_the_server_is_verified_whatever_the_environment_says(
     airflow: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """Defect A5: the server's certificate was not verified."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path).bundle))
     EsbHook().submit(MESSAGE)
     airflow.change("esb_default", extra={"ca_bundle": str(Authority(tmp_path).bundle)})
