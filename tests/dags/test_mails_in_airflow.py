@@ -210,6 +210,7 @@ def test_a_broken_watermark_stops_with_its_place(desk: Deployment) -> None:
 
 
 def test_no_address_and_no_text_is_in_logs_or_xcom(desk: Deployment) -> None:
+    """Defect B13: the report was printed."""
     address, ticket, row = customer()
     report(desk, row, ["Zebediah", "Oh", "nobody at example.com", "AF-bad", "Closed", row[5]])
     run_id = desk.run(dag_id=DAG_ID)

@@ -66,6 +66,7 @@ def test_one_mail_holds_all_tickets_of_an_address_and_no_other_ones() -> None:
 
 @pytest.mark.parametrize(("first", "last", "name"), [("Ann", "", "Ann"), ("", "Ito", "ITO"), ("", "", "")])
 def test_a_missing_name_leaves_no_blank(first: str, last: str, name: str) -> None:
+    """Defect B10: without a surname, "Ann " was written to."""
     assert select(closing("1", first=first, last=last)).mails[0].full_name == name
 
 

@@ -50,8 +50,15 @@ def test_short_and_empty_rows_are_no_mistake() -> None:
     assert report.rows == 3
 
 
+def test_a_report_of_which_no_row_has_all_cells_is_read() -> None:
+    """Defect B10: where all rows were short, or a surname was missing, the run failed."""
+    rules = {"columns": (*COLUMNS, "Notes")}
+    (found,) = read(row(last=None), ("Bob", "Oh", "bob@example.com", "T-2", "Open"), **rules).closings
+    assert (found.first_name, found.last_name) == ("Ann", "")
+
+
 def test_an_empty_report_calls_for_nothing() -> None:
-    """Defect B10: it failed."""
+    """Defect B10: an empty sheet ended the run."""
     assert read() == Report(rows=0, closings=(), quarantined=())
 
 
@@ -111,6 +118,7 @@ def test_a_wrong_row_is_set_aside_with_its_reason_and_the_rest_goes_on(
 
 
 def test_an_address_is_one_customer_however_it_is_written() -> None:
+    """Defect B11: addresses were compared letter by letter."""
     report = read(row(email=" Ann@Example.COM "), row(ticket="T-2"))
     assert {closing.address for closing in report.closings} == {"ann@example.com"}
 
@@ -127,6 +135,7 @@ def test_a_closing_that_is_there_twice_counts_once() -> None:
 
 
 def test_a_closing_listed_for_two_customers_is_set_aside() -> None:
+    """Defect B2: customers of one name were told of each other's tickets."""
     report = read(row(), row(email="bob@example.com"), row(ticket="T-2"))
 
     assert [closing.ticket for closing in report.closings] == ["T-2"]

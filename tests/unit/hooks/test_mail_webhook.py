@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from include.sandbox.core import Sandbox
@@ -34,6 +36,7 @@ def sent(sandbox: Sandbox) -> int:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_any_2xx_is_success(sandbox: Sandbox, hook: MailWebhookHook, status: int) -> None:
+    """Defect B6: only 200 counted."""
     sandbox.vendor("mail_webhook").set_options({"success": status})
     assert hook.post(BODY, idempotency_key="k") == MailAccepted(status=status, request_id=None)
 
@@ -42,6 +45,7 @@ def test_any_2xx_is_success(sandbox: Sandbox, hook: MailWebhookHook, status: int
 def test_a_lost_answer_is_asked_for_again_under_the_same_key(
     sandbox: Sandbox, hook: MailWebhookHook, waits: Waits, kind: str
 ) -> None:
+    """Defect B12: nothing was tried again, and nothing bound a second POST to the first one."""
     arm(sandbox, "mail_webhook", kind, call=1, operation="send_mails", status=503)
 
     hook.post(BODY, idempotency_key="k")
@@ -49,6 +53,20 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_key(
     assert sent(sandbox) == 1
     assert len(calls(sandbox, "send_mails")) == 2
     assert len(waits) == 1
+
+
+def test_a_webhook_that_says_nothing_is_not_waited_for(
+    sandbox: Sandbox, hook: MailWebhookHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defect B12: there was no time-out."""
+    monkeypatch.setenv("INTERCHANGE_READ_TIMEOUT_S", "0.3")
+    arm(sandbox, "mail_webhook", "stall", call=1, operation="send_mails", seconds=30)
+    started = time.monotonic()
+
+    hook.post(BODY, idempotency_key="k")
+
+    assert time.monotonic() - started < 10
+    assert sent(sandbox) == 1
 
 
 def test_a_proxys_page_is_not_taken_for_success(
@@ -66,7 +84,7 @@ def test_a_proxys_page_is_not_taken_for_success(
 def test_a_lost_answer_without_keys_is_not_asked_for_again(
     sandbox: Sandbox, airflow: Connections, hook: MailWebhookHook
 ) -> None:
-    """Defect B12: nothing bound a second POST to the first one."""
+    """Defect B7: an answer that was lost meant that everyone was mailed again."""
     without_keys(airflow)
     arm(sandbox, "mail_webhook", "lose_answer", call=1, operation="send_mails")
 
@@ -102,6 +120,7 @@ def test_a_refusal_means_nothing_was_taken(sandbox: Sandbox, hook: MailWebhookHo
 
 
 def test_a_wrong_token_is_for_a_person(sandbox: Sandbox, airflow: Connections, hook: MailWebhookHook) -> None:
+    """Defect B12: the webhook let anybody in."""
     airflow.change("ticket_mail_webhook", password="wrong-token-of-the-tests")
     with pytest.raises(Refused) as caught:
         hook.post(BODY, idempotency_key="k")

@@ -42,7 +42,7 @@ def test_a_dry_run_and_the_next_real_one_plan_the_same(world: World) -> None:
 
 
 def test_a_plan_says_nothing_of_persons(world: World) -> None:
-    """Defect B13: reports were printed and left on disk."""
+    """Defect B13: what was planned was printed, with names and addresses."""
     world.has("1", "ann", DAY)
     world.rows.append(("Zebediah", "Oh", "nobody at example.com", "2", "Closed", DAY.strftime("%d/%m/%Y")))
     shown = str(world.plan())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -36,6 +37,7 @@ def without_keys(world: World) -> None:
 
 
 def test_each_customer_gets_one_mail_with_all_their_tickets(world: World) -> None:
+    """Defect B1: each mail also held the tickets of all customers before."""
     world.has("1", "ann", DAY)
     world.has("2", "bob", DAY)
     world.has("3", "ann", DAY - timedelta(days=3))
@@ -52,7 +54,7 @@ def test_each_customer_gets_one_mail_with_all_their_tickets(world: World) -> Non
 
 
 def test_running_again_sends_nothing(world: World) -> None:
-    """Defects B7 and B15: after whatever failure everyone was mailed again."""
+    """Defect B15: run twice, mailed twice."""
     world.has("1", "ann", DAY)
     planned = world.plan()
     world.send(planned)
@@ -101,6 +103,7 @@ def test_any_2xx_is_success(world: World, status: int) -> None:
 
 
 def test_a_lost_answer_is_asked_for_again_under_the_same_key(world: World) -> None:
+    """Defect B7: an answer that was lost meant that everyone was mailed again."""
     world.has("1", "ann", DAY)
     world.has("2", "bob", DAY)
     lose(world, times=8)
@@ -155,7 +158,11 @@ def test_a_person_settles_a_mail_and_its_tickets_follow(world: World, to: State)
 
 
 def test_a_killed_run_is_gone_on_with(world: World) -> None:
-    """Claimed, never posted: nothing was kept of what was to be posted."""
+    """
+    Defect B7: what a crash left was not known, so everyone was mailed again.
+
+    Claimed, never posted: nothing was kept of what was to be posted.
+    """
     world.has("1", "ann", DAY)
     planned = world.plan()
     ref = EffectRef(WORKFLOW, MAIL, f"{week_of(world.now)}/{customer(world, planned)}")
@@ -457,6 +464,29 @@ def test_no_address_and_no_text_is_in_a_key_or_a_reason(world: World) -> None:
         for effect in world.effects(kind)
     ]
     assert not [text for text in [*shown, str(planned)] if "example.com" in text or "Ito" in text]
+
+
+def test_a_run_prints_nobody_and_leaves_nothing_in_its_folder(
+    world: World,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Defect B13: the report was printed, and left as raw_data.csv."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    caplog.set_level("DEBUG")
+    world.has("1", "ann", DAY)
+    world.has("2", "bob", DAY)
+    world.webhook.set_options({"refused": ["bob@example.com"]})
+
+    world.run(batch_size=2)
+
+    assert world.told == {"ann": ["1"]}
+    told = caplog.text + "".join(capsys.readouterr())
+    assert not [word for word in ("example.com", "Ito", "ITO", "was closed on") if word in told]
+    assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_an_altered_plan_is_not_sent(world: World) -> None:

@@ -100,6 +100,7 @@ def test_the_quota_of_a_minute_is_waited_for(sandbox: Sandbox) -> None:
 
 
 def test_a_key_that_is_no_longer_valid_is_said(sandbox: Sandbox, airflow: Connections) -> None:
+    """Defect B14: the unattended job waited on a log-in page."""
     import json
 
     key = json.loads(airflow.extra_of("google_cloud_default")["keyfile_dict"])

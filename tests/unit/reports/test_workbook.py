@@ -73,6 +73,7 @@ def read(**changes: Any) -> list[ReportRow]:
 
 
 def test_cells_come_as_excel_has_them(put: Any) -> None:
+    """Defect B16: the Excel reader was never called, and guessed which number was the month."""
     put(
         {
             "Sheet1": [
@@ -149,6 +150,7 @@ def test_a_store_that_is_away_means_later(put: Any, monkeypatch: pytest.MonkeyPa
 
 
 def test_nothing_is_left_on_disk(put: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defect B13: the whole report was left on the disk."""
     import tempfile
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
