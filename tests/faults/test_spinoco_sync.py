@@ -46,6 +46,7 @@ def test_every_fault_at_every_call_and_a_kill_at_every_step_change_nothing(
 def test_two_runs_at_once_store_each_file_once(
     make_stations: Callable[[int], list[Station]], how: str, say: Callable[[str], None]
 ) -> None:
+    """Defect C13: two at once took pages from each other."""
     began = time.monotonic()
     stations = make_stations(2)
     plan = make_plan(stations[0], SCENARIOS["local"])

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
+DIRECT = ("requirements.txt", "requirements-dev.txt")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -23,7 +25,7 @@ def requirements(file: str) -> dict[str, Requirement]:
     return {requirement.name.lower(): requirement for requirement in found}
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("file", DIRECT)
 def test_direct_requirements_are_exact_and_the_lock_agrees(file: str) -> None:
     locked = requirements("constraints.txt")
     direct = requirements(file)
@@ -37,6 +39,24 @@ def test_the_lock_is_exact_throughout() -> None:
     locked = requirements("constraints.txt")
     assert len(locked) > 300
     assert [str(r) for r in locked.values() if not re.fullmatch(r"==[^*,]+", str(r.specifier))] == []
+
+
+def test_what_runs_here_was_installed_from_the_lock() -> None:
+    """Defect C18: two of the locked versions could not be installed."""
+    locked = requirements("constraints.txt")
+    installed = {
+        canonicalize_name(distribution.name): distribution.version
+        for distribution in importlib.metadata.distributions()
+    }
+    direct = {canonicalize_name(name) for file in DIRECT for name in requirements(file)}
+    assert direct - set(installed) == set()
+    others = {
+        name: (installed[canonicalize_name(name)], str(requirement.specifier))
+        for name, requirement in locked.items()
+        if canonicalize_name(name) in installed
+        and installed[canonicalize_name(name)] not in requirement.specifier
+    }
+    assert others == {}
 
 
 @pytest.mark.parametrize("file", ["constraints.txt", "requirements.txt", "requirements-dev.txt"])

@@ -115,6 +115,7 @@ def test_each_store_has_its_own_connection(storage: dict[str, Any], conn_id: str
     ],
 )
 def test_what_is_wrong_is_refused_and_told(changes: dict[str, Any], told: str) -> None:
+    """Defect C17: wrong filters were dropped, a wrong date was sent as "NaN", a dot stood in the page for the colon."""
     with pytest.raises(SettingsError) as caught:
         load(sync(**changes))
     assert told in str(caught.value)
@@ -122,6 +123,7 @@ def test_what_is_wrong_is_refused_and_told(changes: dict[str, Any], told: str) -
 
 
 def test_two_syncs_never_share_a_tag() -> None:
+    """Defect C13: each took pages from the other."""
     with pytest.raises(SettingsError, match="two syncs use tag 't' through spinoco_default"):
         load(sync(), sync(name="two"))
     assert len(load(sync(), sync(name="two", conn_id="other")).syncs) == 2

@@ -42,5 +42,6 @@ def test_what_can_tell_two_tasks_apart_is_taken(template: str) -> None:
     ],
 )
 def test_what_must_go_wrong_is_told(template: str, told: str) -> None:
+    """Defect C11: with the vendor's own example, minutes for months, names collided and recordings were lost."""
     (problem,) = template_problems(template)
     assert told in problem

@@ -72,7 +72,7 @@ def test_a_task_says_what_to_fetch_and_what_to_delete(hook: SpinocoHook, spinoco
 
 
 def test_lists_may_be_left_out(hook: SpinocoHook, spinoco: Any):
-    """The vendor's own client ends at that."""
+    """Defect C14: a list that was missing ended it."""
     spinoco.set_options({"always_lists": False})
     assert hook.first_page({**QUERY, "get": "", "delete": ""}).tasks[0] == SyncedTask(
         id="task-1", get=(), delete=()
@@ -140,6 +140,7 @@ def test_a_deletion_may_find_nothing(hook: SpinocoHook, sandbox: Sandbox, spinoc
 
 
 def test_a_deletion_whose_answer_is_lost_is_done(hook: SpinocoHook, sandbox: Sandbox, spinoco: Any):
+    """Defects C2 and C8: a reset crashed it, and what was gone already was a failure."""
     arm(sandbox, "spinoco", "lose_answer", operation="delete_file")
     assert hook.delete(path_of(spinoco)) is False
     assert len(effects(sandbox, "file_deleted")) == 1
@@ -173,6 +174,7 @@ def test_a_path_to_another_host_gets_no_token(path: str, hook: SpinocoHook, sand
 def test_a_page_in_trouble_is_asked_for_again(
     fault: dict[str, Any], hook: SpinocoHook, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ):
+    """Defects C2 and C3: it crashed over a reset, and ended silently over an answer that was cut."""
     monkeypatch.setenv("INTERCHANGE_READ_TIMEOUT_S", str(SLOW_S / 2))
     arm(sandbox, "spinoco", operation="sync", times=ATTEMPTS, **fault)
     with pytest.raises(Unavailable):
@@ -182,12 +184,20 @@ def test_a_page_in_trouble_is_asked_for_again(
 
 
 def test_asked_to_slow_down(hook: SpinocoHook, sandbox: Sandbox, waits: Waits):
+    """Defect C16: it came back after thirty seconds, whatever was asked for."""
     arm(sandbox, "spinoco", "status", status=429, retry_after="3", operation="sync")
     assert hook.first_page(QUERY).tasks
     assert waits == [3.0]
     arm(sandbox, "spinoco", "status", status=429, retry_after="900", operation="sync")
     with pytest.raises(RateLimited):
         hook.first_page(QUERY)
+
+
+def test_one_that_is_not_well_is_given_ever_more_time(hook: SpinocoHook, sandbox: Sandbox, waits: Waits):
+    """Defect C16: all its pauses were the same."""
+    arm(sandbox, "spinoco", "status", status=500, operation="sync", times=ATTEMPTS - 1)
+    assert hook.first_page(QUERY).tasks
+    assert waits == [0.5, 1.0, 2.0]
 
 
 def test_a_file_that_breaks_off_is_unavailable(hook: SpinocoHook, sandbox: Sandbox, spinoco: Any):

@@ -110,6 +110,7 @@ def test_a_file_is_there_as_it_was_and_can_be_proved(place: Place, size: int) ->
 
 
 def test_nothing_is_ever_overwritten(place: Place) -> None:
+    """Defect C11: it overwrote without asking."""
     storage = place.open()
     storage.store(spooled(storage, b"first"), NAME, key="task/1")
     with pytest.raises(Occupied):
@@ -215,6 +216,7 @@ def test_a_refused_credential_is_for_a_person(place: Place, airflow: Connections
 
 
 def test_what_is_not_sound_never_gets_there(place: Place) -> None:
+    """Defects C5 and C6: half a file, or none, came under the final name."""
     storage = place.open()
     with pytest.raises(BadRecord, match="is empty"):
         spooled(storage, b"")

@@ -40,6 +40,7 @@ def start(world: World, ledger_file: Path, number: int) -> subprocess.Popen[str]
 )
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.campaign) for seed in (2, 3))])
 def test_after_ten_kills_everything_is_stored_once(world: World, ledger_file: Path, seed: int) -> None:
+    """Defect C9: after a restart the whole page was fetched anew."""
     drawn = random.Random(seed)
     world.settings |= {"delete": ["Recordings"], "page_size": 20}
     world.add({"recordings": [300_000], "transcribed": True}, number=99)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
+import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -23,6 +26,7 @@ EVERY = pytest.mark.parametrize("world", KINDS, indirect=True)
 
 @EVERY
 def test_all_files_are_stored_once_and_their_receipts_say_where(world: World) -> None:
+    """Defect C12: no record was kept."""
     world.add({"recordings": [30_000, 20_000], "transcribed": True}, number=24)
 
     summary = world.run()
@@ -49,7 +53,7 @@ def test_a_second_run_fetches_nothing(world: World) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("leading_slash", [True, False])
 def test_whatever_counts_as_receiving_nothing_is_lost(world: World, mode: str, leading_slash: bool) -> None:
-    """Also defect C14: lists may be missing."""
+    """Defect C14: a list that was missing ended it."""
     world.spinoco.set_options(
         {"acknowledge": mode, "leading_slash": leading_slash, "always_lists": False, "lengths": "none"}
     )
@@ -104,7 +108,7 @@ DAMAGES = ["empty", "cut", "wrong_bit", "no_end", "short", "missing", "error"]
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_one_bad_file_stops_nobody_and_its_original_stays(world: World, damage: str) -> None:
-    """Defects C5 to C8: an empty 200 was stored and its original deleted; one 404 blocked the page."""
+    """Defects C5, C6 and C7: half a file was kept; an empty one too, its original deleted; a 404 blocked the page."""
     world.settings |= {"delete": ["Recordings"]}
     world.add(number=5, size=150_000)
     bad = sorted(world.originals)[2]
@@ -120,6 +124,22 @@ def test_one_bad_file_stops_nobody_and_its_original_stays(world: World, damage: 
     assert world.run().stored == 1
     assert world.is_complete()
     assert len(world.spinoco.deleted) == 5
+
+
+def test_a_bad_file_is_told_with_its_task_and_counted(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Defect C15: the log of a page that failed did not say which task; nothing was counted."""
+    task = "b808d74e-84b2-11ef-b864-0242ac120002"
+    world.add({"id": task, "recordings": [20_000]}, number=4)
+    (bad,) = [path for path in world.originals if task in path]
+    world.damage(bad, "cut")
+    caplog.set_level("INFO")
+
+    summary = world.run()
+
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert task in told
+    assert "is cut off" in told
+    assert f"{summary}".startswith("1 pages, 4 stored")
 
 
 def test_a_file_that_stays_bad_is_left_in_quarantine_and_the_cursor_moves_on(world: World) -> None:
@@ -204,6 +224,7 @@ def test_a_transcription_that_comes_with_a_later_page_is_fetched(world: World) -
 
 @pytest.mark.parametrize("kind", ["truncate", "reset", "status", "lose_answer", "html"])
 def test_a_transfer_that_breaks_off_is_begun_anew(world: World, kind: str) -> None:
+    """Defect C5: a stream that broke off left an empty file under the final name."""
     world.add(number=4)
     world.fault(kind, call=2)
     assert world.run().stored + world.last.waiting == 4
@@ -213,7 +234,7 @@ def test_a_transfer_that_breaks_off_is_begun_anew(world: World, kind: str) -> No
 
 
 def test_if_no_file_comes_the_run_fails_and_none_is_blamed(world: World) -> None:
-    """Defects C1 to C4: it ended with success, crashed, or hung."""
+    """Defect C1: when its attempts were used up it ended with success."""
     world.settings |= {"attempts": 1}
     world.add(number=5)
     world.fault("status", status=503, times=1000)
@@ -225,8 +246,25 @@ def test_if_no_file_comes_the_run_fails_and_none_is_blamed(world: World) -> None
     assert world.is_complete()
 
 
+@pytest.mark.parametrize("kind", ["reset", "truncate", "stall"])
+@pytest.mark.parametrize("operation", ["sync", "delete_file"])
+def test_a_call_that_breaks_off_is_made_again(
+    world: World, operation: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defects C2, C3 and C4: it crashed over a reset, ended silently over a cut answer, and hung over a stall."""
+    monkeypatch.setenv("INTERCHANGE_READ_TIMEOUT_S", "0.3")
+    world.settings |= {"delete": ["Recordings"]}
+    world.add(number=2)
+    world.fault(kind, operation=operation, seconds=30)
+    started = time.monotonic()
+    world.run()
+    assert time.monotonic() - started < 20
+    assert (world.is_complete(), len(world.spinoco.deleted)) == (True, 2)
+
+
 @pytest.mark.parametrize("operation", ["sync", "get_file", "delete_file"])
 def test_a_refused_token_stops_the_run_at_once(world: World, operation: str) -> None:
+    """Defect C1: after a 401 it ended with success."""
     world.settings |= {"delete": ["Recordings"]}
     world.add(number=8)
     world.fault("status", operation=operation, status=401, times=1000)
@@ -234,6 +272,25 @@ def test_a_refused_token_stops_the_run_at_once(world: World, operation: str) -> 
         world.run()
     assert refused.value.status == 401
     assert len(world.calls(operation)) <= world.settings["parallel"]
+
+
+def test_as_many_files_are_fetched_at_once_as_is_set(world: World) -> None:
+    """Defect C10: one file was fetched after another, ten tasks a page."""
+    world.settings |= {"parallel": 3, "page_size": 6}
+    world.add(number=9)
+    together, refusal = threading.Barrier(3), world.spinoco._refusal
+
+    def waited_for(request: Any, *, files: bool) -> Any:
+        if files:
+            together.wait(timeout=20)
+        return refusal(request, files=files)
+
+    world.spinoco._refusal = waited_for
+    try:
+        summary = world.run()
+    finally:
+        del world.spinoco._refusal
+    assert (summary.pages, summary.stored, summary.waiting) == (2, 9, 0)
 
 
 def test_a_cursor_that_is_not_known_any_more_starts_anew(world: World) -> None:
@@ -292,7 +349,7 @@ def test_names_from_outside_lead_nowhere(world: World, name: str) -> None:
 
 @EVERY
 def test_a_file_of_somebody_else_is_never_overwritten_nor_taken_for_ours(world: World) -> None:
-    """Such as the predecessor's, in the same place under the same template."""
+    """Defect C11: it was overwritten, such as the predecessor's in the same place under the same template."""
     world.add(number=1)
     hook = SpinocoHook()
     name = hook.first_page(world.sync.query()).tasks[0].get[0].name
@@ -344,7 +401,7 @@ def put(world: World, name: str, content: bytes) -> None:
 def test_what_a_killed_run_has_stored_is_not_fetched_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Defects C9 and C12."""
+    """Defects C9 and C12: it remembered nothing, so a page was fetched anew from its beginning."""
     world.add(number=6)
     work = world.work()
     # All files of the page are stored; the process ends before the ledger hears of it.
@@ -476,6 +533,23 @@ def test_an_original_that_is_gone_already_is_deleted(world: World) -> None:
     assert sorted(receipt["was_there"] for receipt in receipts) == [False, True, True]
 
 
+def test_after_half_of_the_deletions_no_file_is_asked_for_again(world: World) -> None:
+    """Defect C9: the next start asked for what was deleted, and its 404 stopped it for good."""
+    world.settings |= {"delete": ["Recordings"], "parallel": 1}
+    world.add(number=10)
+    world.fault("status", operation="delete_file", status=401, call=5, times=100)
+    with pytest.raises(Refused):
+        # Its page stays open.
+        world.run(max_pages=1)
+    assert len(world.spinoco.deleted) == 4
+    world.sandbox.clear_faults()
+    world.sandbox.requests.clear()
+
+    assert world.run().deleted == 6
+    assert world.calls("get_file") == []
+    assert world.is_complete()
+
+
 def test_a_killed_runs_deletions_are_waited_for(world: World) -> None:
     world.settings |= {"delete": ["Recordings"], "keep_days_before_delete": 1}
     world.add(number=3)
@@ -521,6 +595,7 @@ def test_a_storage_that_is_away_fails_the_run_and_blames_no_file(world: World) -
 
 
 def test_a_manifest_beside_the_data_tells_of_each_file(world: World) -> None:
+    """Defect C12: no record was kept."""
     world.settings |= {"delete": ["Recordings"]}
     world.add(number=12)
     world.run()
