@@ -142,6 +142,7 @@ def documented_fields(conn_type: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("conn_type", TYPES)
 def test_every_field_of_a_connection_is_described_and_no_other(conn_type: str) -> None:
+    """Defects A16 and D10: certificates, and secrets, were looked for elsewhere than the README said."""
     form = TYPES[conn_type]
     behaviour = form["ui-field-behaviour"]
     shown = STANDARD_FIELDS - set(behaviour["hidden-fields"])
@@ -230,6 +231,21 @@ def test_the_sandbox_takes_the_calls_that_its_page_shows(
         assert "it has [" in answer.json()["error"]
     else:
         assert answer.is_success, answer.text
+
+
+def test_each_defect_of_the_predecessors_is_named_by_a_test_that_shows_it() -> None:
+    """Where to look: ``grep -rnw "Defect.*A7" tests``."""
+    rows = re.findall(r"^\| ((?:[A-D]\d+(?:, )?)+) \|", told(ROOT / "docs" / "migration.md"), re.MULTILINE)
+    listed = {number for row in rows for number in row.split(", ")}
+    assert len(listed) == 16 + 16 + 18 + 11
+    named = {
+        number
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for line in re.findall(r"^ *(?:\"\"\")?Defects? .*", told(file), re.MULTILINE)
+        for number in re.findall(r"\b[A-D]\d+\b", line)
+    }
+    assert listed - named == set()
+    assert named - listed == set()
 
 
 def test_nothing_names_the_place_where_it_was_written() -> None:

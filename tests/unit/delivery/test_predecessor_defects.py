@@ -43,7 +43,7 @@ def options(sandbox: Sandbox, **values: Any) -> None:
 
 
 def test_D1_a_failed_endless_or_long_job_does_not_hold_us_for_ever(sandbox: Sandbox, work: Work):
-    """It knew one ending only, had no deadline, and used one token for as long as the job took."""
+    """Defect D1: it knew one ending only, had no deadline, and used one token for as long as the job took."""
     options(sandbox, fail_jobs=2)
     with pytest.raises(Refused, match="2 jobs gave no file"):
         work().job(1)
@@ -72,7 +72,7 @@ def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_D2_windows_are_utc_and_meet(sandbox: Sandbox, work: Work, far_east: None):
-    """It wrote the wall clock's time with a Z behind it, and left gaps and overlaps between its windows."""
+    """Defect D2: it wrote the wall clock's time with a Z behind it, and left gaps and overlaps between its windows."""
     following = Window(WINDOW.end, WINDOW.end + (WINDOW.end - WINDOW.start))
     for number, interval in enumerate((WINDOW, following)):
         work(f"worker {number}", interval=interval).job(1)
@@ -88,7 +88,7 @@ def deliver(work: Work, owner: str, **given: Any) -> dict[str, Any]:
 
 
 def test_D3_an_error_is_never_stored_as_the_file(sandbox: Sandbox, work: Work):
-    """It never looked at the status: what the vendor said about its trouble was uploaded as the ZIP."""
+    """Defect D3: it never looked at the status: what the vendor said about its trouble was uploaded as the ZIP."""
     for kind, status in (("status", 500), ("html", 502), ("html", 200), ("status", 404)):
         arm(sandbox, "qualtrics", kind, status=status, operation="export_file", times=4)
         with pytest.raises(InterchangeError):
@@ -98,7 +98,7 @@ def test_D3_an_error_is_never_stored_as_the_file(sandbox: Sandbox, work: Work):
 
 
 def test_D4_a_large_file_does_not_pass_through_memory_whole(sandbox: Sandbox, work: Work):
-    """It held the whole file, twice."""
+    """Defect D4: it held the whole file, twice."""
     size = 24_000_000
     sandbox.vendor("qualtrics").seed({"large": {"survey_id": "SV_0large", "bytes": size}})
     # The simulated vendors live in this process too; what they keep goes to their disk.
@@ -121,7 +121,7 @@ def test_D4_a_large_file_does_not_pass_through_memory_whole(sandbox: Sandbox, wo
 
 
 def test_D5_an_upload_is_resumed_checked_and_its_failure_is_one(sandbox: Sandbox, work: Work):
-    """It sent one request, compared nothing, and reported "Uploaded" whatever came back."""
+    """Defect D5: it sent one request, compared nothing, and reported "Uploaded" whatever came back."""
     sandbox.vendor("qualtrics").seed({"large": {"survey_id": "SV_0large", "bytes": 4_500_000}})
     settings = {
         "survey_id": "SV_0large",
@@ -144,7 +144,7 @@ def test_D5_an_upload_is_resumed_checked_and_its_failure_is_one(sandbox: Sandbox
 def test_D6_a_folder_is_found_however_many_there_are(
     sandbox: Sandbox, airflow: Connections, waits: Waits, work: Work
 ):
-    """It looked through the first page of the root's children."""
+    """Defect D6: it looked through the first page of the root's children."""
     sandbox.vendor("graph").set_options({"children_page_size": 1})
     hook = OneDriveHook(pause=waits)
     for name in ("Aaa", "Bbb", "Exports/Deep"):
@@ -166,23 +166,26 @@ def test_D6_a_folder_is_found_however_many_there_are(
         ("identity", "token"),
     ],
 )
-@pytest.mark.parametrize("kind", ["reset", "truncate"])
+@pytest.mark.parametrize("kind", ["reset", "truncate", "stall"])
 def test_D7_trouble_is_retried_and_never_ends_the_process(
-    vendor: str, operation: str, kind: str, sandbox: Sandbox, work: Work
+    vendor: str, operation: str, kind: str, sandbox: Sandbox, work: Work, monkeypatch: pytest.MonkeyPatch
 ):
-    """It called exit() from its library on any error, tried nothing twice, and waited without end."""
+    """Defect D7: it called exit() from its library on any error, tried nothing twice, and waited without end."""
+    monkeypatch.setenv("INTERCHANGE_READ_TIMEOUT_S", "0.5")
     options(sandbox, polls_until_complete=0)
-    arm(sandbox, vendor, kind, operation=operation)
+    arm(sandbox, vendor, kind, operation=operation, seconds=30)
+    started = time.monotonic()
     try:
         deliver(work, "ann")
     except Unavailable:
         # A download that breaks off is Airflow's to try again.
         deliver(work, "bob")
+    assert time.monotonic() - started < 20
     assert len(files(sandbox)) == 1
 
 
 def test_D8_a_second_try_makes_no_second_file(sandbox: Sandbox, work: Work):
-    """Its unique names came from the clock, to the second."""
+    """Defect D8: its unique names came from the clock, to the second."""
     arm(sandbox, "graph", "lose_answer", operation="put_content")
     with pytest.raises(InterchangeError):
         deliver(work, "ann")
@@ -195,7 +198,7 @@ def test_D8_a_second_try_makes_no_second_file(sandbox: Sandbox, work: Work):
 def test_D9_modo_is_configured_quiet_and_enabled(
     airflow: Connections, sandbox: Sandbox, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    """It printed Modo's raw answers, had token, text and file name in its source, and never enabled a revision."""
+    """Defect D9: it printed Modo's answers, had token, text and file name in its source, and enabled no revision."""
     sandbox.vendor("modo").set_options({"channel_token": "another-channel", "directory_token": "another-dir"})
     airflow.change(
         "modo_default",
@@ -223,7 +226,7 @@ READ_BY_NAME = re.compile(r"""(?:extra(?:\.get\(|\[)|secret\()\s*["'](\w+)["']""
 
 
 def test_D10_a_setting_is_read_under_the_name_it_is_documented_under():
-    """Two of its secrets were described by one name and read by another."""
+    """Defect D10: two of its secrets were described by one name and read by another."""
     folder = Path(next(iter(interchange.hooks.__path__)))
     common = READ_BY_NAME.findall((folder / "http.py").read_text())
     assert "ca_bundle" in common
@@ -237,7 +240,7 @@ def test_D10_a_setting_is_read_under_the_name_it_is_documented_under():
 
 
 def test_D11_edited_and_late_responses_are_exported(sandbox: Sandbox, work: Work):
-    """What was edited, or stored late, fell out of the window and was never exported."""
+    """Defect D11: what was edited, or stored late, fell out of the window and was never exported."""
     survey = {"id": "SV_0edited", "name": "Edited", "questions": []}
     response = {"survey_id": "SV_0edited", "id": "R_edited", "recordedDate": "2026-11-01T01:00:00Z"}
     sandbox.vendor("qualtrics").seed({"surveys": [survey], "responses": [response]})
