@@ -88,6 +88,7 @@ class TestCommands:
 class TestDays:
     @pytest.mark.parametrize("text", ["2026-03-04", "04/03/2026", "4/3/2026", " 2026-03-04 "])
     def test_both_forms_mean_the_same(self, text: str) -> None:
+        """Defect E10: who wrote DD/MM/YYYY could never move a meeting."""
         assert parse_day(text) == date(2026, 3, 4)
 
     @pytest.mark.parametrize(

@@ -37,12 +37,13 @@ def slot(monday: date, weekday: str = "thursday", **more: object) -> Slot:
 
 
 def test_a_round_meets_by_the_local_clock_in_summer_and_winter() -> None:
-    """Defect 8: Kyiv is at +03:00 in September and at +02:00 in November."""
+    """Defect E8: one offset for all dates; Kyiv is at +03:00 in September and at +02:00 in November."""
     assert slot(date(2026, 9, 7)).starts_at == datetime(2026, 9, 10, 12, 10, tzinfo=UTC)
     assert slot(date(2026, 11, 9)).starts_at == datetime(2026, 11, 12, 13, 10, tzinfo=UTC)
 
 
 def test_a_holiday_moves_a_round_to_the_next_working_day() -> None:
+    """Defect E9: no weekends, no holidays."""
     monday = date(2027, 3, 8)
     assert slot(monday, holidays={date(2027, 3, 11)}).local.date() == date(2027, 3, 12)
     both = {date(2027, 3, 11), date(2027, 3, 12)}

@@ -55,6 +55,7 @@ def test_a_time_that_can_be(day: str) -> None:
     ],
 )
 def test_what_is_in_its_way(day: str, clock: str, obstacle: Obstacle) -> None:
+    """Defect E11: only days were compared, in the server's zone."""
     assert wish(day, clock).obstacle is obstacle
 
 

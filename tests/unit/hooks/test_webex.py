@@ -13,7 +13,15 @@ import pytest
 from include.sandbox.connections import WEBEX_REFRESH_TOKEN
 from include.sandbox.core import Sandbox
 from interchange.core.slots import Slot
-from interchange.errors import NotFound, OutcomeUnknown, RateLimited, Refused, SettingsError, Unavailable
+from interchange.errors import (
+    InterchangeError,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    SettingsError,
+    Unavailable,
+)
 from interchange.hooks.webex import LONGEST_TEXT, WebexHook
 from interchange.hooks.webex_tokens import Tokens, seed_of
 from interchange.ledger import Ledger
@@ -119,7 +127,7 @@ def test_an_old_token_is_renewed_before_it_ends(
 def test_a_refused_token_is_renewed_once_and_the_call_made_again(
     client: Callable[[str], WebexHook], sandbox: Sandbox, webex: Any
 ) -> None:
-    """Defect 18: after a refresh the new token was never used."""
+    """Defect E18: after a refresh the new token was never used."""
     hook = client("ann")
     hook.me()
     webex.seed({"revoke": {"access": True}})
@@ -131,7 +139,7 @@ def test_a_refused_token_is_renewed_once_and_the_call_made_again(
 def test_many_processes_renew_once(
     client: Callable[[str], WebexHook], sandbox: Sandbox, webex: Any, rotate: bool
 ) -> None:
-    """Defect 19: each worker had a refresh token of its own; with one that changes, all but one would be dead."""
+    """Defect E19: each worker had a refresh token of its own; with one that changes, all but one would be dead."""
     webex.set_options({"rotate": rotate})
     client("ann").me()
     webex.seed({"revoke": {"access": True}})
@@ -180,6 +188,20 @@ def test_a_dead_refresh_token_asks_for_a_log_in(
     with pytest.raises(Refused, match="logs in again at /interchange/webex/login") as caught:
         client("ann").me()
     assert not [secret for secret in airflow.secrets if secret in str(caught.value)]
+
+
+def test_only_a_refused_token_is_renewed(client: Callable[[str], WebexHook], sandbox: Sandbox) -> None:
+    """Defect E23: whatever an answer lacked was taken for a token that had ended."""
+    hook = client("ann")
+    hook.me()
+    for trouble in ({"kind": "truncate"}, {"kind": "status", "status": 403}, {"kind": "html", "status": 200}):
+        kind = str(trouble.pop("kind"))
+        arm(sandbox, "webex", kind, operation="person_me", times=9, **trouble)
+        with pytest.raises(InterchangeError):
+            hook.me()
+        sandbox.clear_faults()
+    assert hook.me().name == "Coffee Host"
+    assert len(calls(sandbox, "access_token")) == 1
 
 
 def test_a_refresh_token_typed_in_anew_replaces_what_is_stored(
@@ -249,7 +271,7 @@ def test_a_meeting_is_found_again_by_its_tag(client: Callable[[str], WebexHook])
 
 
 def test_moving_keeps_id_and_link(client: Callable[[str], WebexHook], webex: Any) -> None:
-    """Defect 13."""
+    """Defect E13: moving made a second meeting."""
     hook = client("ann")
     made = book(hook)
     moved = hook.move_meeting(made.id, slot(9))
@@ -383,7 +405,7 @@ def test_the_vendors_wish_to_wait_is_kept(bot: WebexHook, sandbox: Sandbox, wait
 def test_no_token_and_no_address_in_the_log(
     bot: WebexHook, client: Callable[[str], WebexHook], airflow: Connections, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Defect 21: tokens, bodies and whole meetings were printed."""
+    """Defect E21: tokens, bodies and whole meetings were printed."""
     caplog.set_level(logging.DEBUG)
     bot.send(markdown="a secret of Ana", address="ana@example.test")
     book(client("ann"))

@@ -25,7 +25,8 @@ from tests.unit.vendors import effects
 
 
 class TestClicks:
-    def test_28_double_clicks_move_once(self, office: Office) -> None:
+    def test_double_clicks_move_once(self, office: Office) -> None:
+        """Defect E28: two clicks on Yes made two meetings."""
         group = office.book(BO, EMIL)
         office.suggest(BO)
         first = office.presses(EMIL, "Yes")
@@ -37,7 +38,8 @@ class TestClicks:
         assert "This card was used already" in office.last(EMIL)
         assert len([text for text in office.texts(BO) if "all agree" in text]) == 1
 
-    def test_28_a_double_submission_suggests_once(self, office: Office) -> None:
+    def test_a_double_submission_suggests_once(self, office: Office) -> None:
+        """Defect E28."""
         group = office.book(BO, EMIL)
         office.says(BO, "change")
         office.says(BO, "1")
@@ -48,7 +50,8 @@ class TestClicks:
         assert "used already" in office.last(BO)
 
     @pytest.mark.parametrize("number", [0, 1])
-    def test_28_two_clicks_that_were_read_before_either_counted(self, office: Office, number: int) -> None:
+    def test_two_clicks_that_were_read_before_either_counted(self, office: Office, number: int) -> None:
+        """Defect E28."""
         group = office.book(BO, EMIL)
         if number:
             office.suggest(BO)
@@ -79,7 +82,8 @@ class TestClicks:
         assert states(office, group) == ["open"]
 
     @pytest.mark.parametrize("clicker", [BO, HANA, STRANGER])
-    def test_30_somebody_elses_card_changes_nothing(self, office: Office, clicker: str) -> None:
+    def test_somebody_elses_card_changes_nothing(self, office: Office, clicker: str) -> None:
+        """Defect E30: nobody asked whether it was the addressed colleague who clicked."""
         group = office.book(BO, EMIL)
         office.suggest(BO)
         consent = office.last_card(EMIL)
@@ -103,7 +107,8 @@ class TestClicks:
             {"k": None, "answer": "yes", "proposal": "x"},
         ],
     )
-    def test_30_forged_ids_change_nothing(self, office: Office, inputs: dict[str, Any]) -> None:
+    def test_forged_ids_change_nothing(self, office: Office, inputs: dict[str, Any]) -> None:
+        """Defect E30."""
         group = office.book(BO, EMIL)
         office.suggest(BO)
         event = office.forges(EMIL, inputs)
@@ -111,7 +116,8 @@ class TestClicks:
         assert "I cannot do anything with this card" in office.last(EMIL)
         assert states(office, group) == ["open"]
 
-    def test_30_hidden_inputs_cannot_change_what_is_proposed(self, office: Office) -> None:
+    def test_hidden_inputs_cannot_change_what_is_proposed(self, office: Office) -> None:
+        """Defect E30: the proposal was in inputs that can be edited."""
         group = office.book(BO, EMIL)
         other = office.book(ANA, HANA)
         office.suggest(BO)
@@ -132,7 +138,8 @@ class TestClicks:
         assert states(office, group) == ["open"]
         assert office.meetings == {group.meeting_id: THURSDAY}
 
-    def test_30_an_old_card_has_ended(self, office: Office) -> None:
+    def test_an_old_card_has_ended(self, office: Office) -> None:
+        """Defect E30: an old card stayed valid."""
         group = office.book(BO, EMIL)
         office.says(BO, "change")
         office.says(BO, "1")

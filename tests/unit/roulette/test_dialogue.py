@@ -92,9 +92,10 @@ class TestNumbers:
             ("0", "There is no number 0"),
         ],
     )
-    def test_31_what_is_not_exactly_a_listed_number_is_answered_helpfully(
+    def test_what_is_not_exactly_a_listed_number_is_answered_helpfully(
         self, office: Office, text: str, words: str
     ) -> None:
+        """Defect E31: `2nd` and `10` broke it."""
         office.book(BO, EMIL)
         office.says(BO, "change")
         answer = office.says(BO, text)
@@ -102,7 +103,8 @@ class TestNumbers:
         assert f"1. {THURSDAY}" in answer
         assert office.card_ids(BO) == []
 
-    def test_31_numbers_mean_what_was_listed_though_other_meetings_came_up(self, office: Office) -> None:
+    def test_numbers_mean_what_was_listed_though_other_meetings_came_up(self, office: Office) -> None:
+        """Defect E31: numbers shifted."""
         office.book(BO, FATIMA, monday=NEXT_MONDAY)
         office.says(BO, "change")
         office.book(BO, EMIL)
@@ -126,8 +128,8 @@ class TestNumbers:
 
 
 class TestWhoWrites:
-    def test_29_addresses_are_compared_whole(self, office: Office) -> None:
-        # The predecessor found ann@x in joann@x.
+    def test_addresses_are_compared_whole(self, office: Office) -> None:
+        """Defect E29: `ann@x` was found in `joann@x`."""
         office.hand(people=[{"email": "ana@example.test.evil.example"}, {"email": "joana@example.test"}])
         office.book(ANA, EMIL)
         for address in ("ana@example.test.evil.example", "joana@example.test"):
@@ -184,7 +186,8 @@ class TestWhoWrites:
 
 
 class TestEvents:
-    def test_28_an_event_that_comes_twice_is_answered_once(self, office: Office) -> None:
+    def test_an_event_that_comes_twice_is_answered_once(self, office: Office) -> None:
+        """Defect E28: a second delivery did all of it again."""
         event = office.writes(BO, "hello")
         assert office.handle(event, event, event) == ["list", "list", "list"]
         assert len(office.texts(BO)) == 1
@@ -219,7 +222,8 @@ class TestEvents:
         with pytest.raises(SettingsError, match="event:"):
             Event.of(given)
 
-    def test_25_what_the_event_claims_does_not_count(self, office: Office) -> None:
+    def test_what_the_event_claims_does_not_count(self, office: Office) -> None:
+        """Defect E25: the envelope's address was believed."""
         # Only resource and id are taken from it: who wrote is asked of Webex.
         office.book(BO, EMIL)
         event = office.writes(STRANGER, "change")
@@ -229,10 +233,10 @@ class TestEvents:
         assert office.handle(claimed) == ["stranger"]
         assert office.texts(BO) == []
 
-    def test_26_a_missing_card_fails_loudly_before_anything_is_sent(
+    def test_a_missing_card_fails_loudly_before_anything_is_sent(
         self,
     ) -> None:
-        # The predecessor opened a file that was not in its repository, at every message.
+        """Defect E26: every message ended at a file that was not in the repository."""
         from interchange.roulette.texts import Texts
         from interchange.settings.files import templates_dir
 
@@ -243,7 +247,8 @@ class TestEvents:
         with pytest.raises(SettingsError, match="cannot be read"):
             texts.card("position")
 
-    def test_35_nothing_blocks_on_a_busy_webex(self, office: Office) -> None:
+    def test_nothing_blocks_on_a_busy_webex(self, office: Office) -> None:
+        """Defect E35: it waited for Webex inside the webhook."""
         event = office.writes(BO, "hello")
         arm(office.sandbox, "webex", "status", operation="create_message", status=429, retry_after="3600")
         with pytest.raises(Unavailable) as caught:
@@ -300,7 +305,8 @@ class TestSecrets:
             assert secret not in kept
 
 
-def test_34_what_old_clients_show_says_what_the_card_is_about(office: Office) -> None:
+def test_what_old_clients_show_says_what_the_card_is_about(office: Office) -> None:
+    """Defect E34: one stock sentence stood in every notification."""
     office.book(BO, EMIL)
     office.suggest(BO)
     for address in (BO, EMIL):
@@ -311,7 +317,8 @@ def test_34_what_old_clients_show_says_what_the_card_is_about(office: Office) ->
                 assert "Image" not in str(message["attachments"])
 
 
-def test_32_a_quote_in_a_name_does_not_break_a_card(office: Office) -> None:
+def test_a_quote_in_a_name_does_not_break_a_card(office: Office) -> None:
+    """Defect E32: values were put into JSON text."""
     name = 'Emil "The \\ Brain" {{ k }} O\'Hara'
     office.hand(people={"email": EMIL, "displayName": name})
     office.book(BO, EMIL)

@@ -19,9 +19,10 @@ from tests.unit.vendors import arm, calls, effects
 
 class TestTwo:
     @pytest.mark.parametrize("date_format", ["YYYY-MM-DD", "DD/MM/YYYY"])
-    def test_10_13_yes_moves_the_same_meeting_in_both_forms_of_dates(
+    def test_yes_moves_the_same_meeting_in_both_forms_of_dates(
         self, office: Office, date_format: str
     ) -> None:
+        """Defects E10 and E13: one form of dates, and a second meeting beside the first one."""
         group = office.book(BO, EMIL)
         office.says(BO, "change")
         office.says(BO, "1")
@@ -163,9 +164,10 @@ class TestTimes:
             ("2031-03-06", "15:10", "The meeting is at 15:10 on Thursday 6 March already"),
         ],
     )
-    def test_10_11_what_cannot_be_is_answered_with_a_fresh_card(
+    def test_what_cannot_be_is_answered_with_a_fresh_card(
         self, office: Office, day: str, clock: str, words: str
     ) -> None:
+        """Defects E10 and E11."""
         group = office.book(BO, EMIL)
         office.says(BO, "change")
         office.says(BO, "1")
@@ -183,7 +185,8 @@ class TestTimes:
         office.clicks(EMIL, "Yes")
         assert office.meetings == {group.meeting_id: FRIDAY}
 
-    def test_11_the_card_proposes_the_meetings_own_time_not_a_fixed_one(self, office: Office) -> None:
+    def test_the_card_proposes_the_meetings_own_time_not_a_fixed_one(self, office: Office) -> None:
+        """Defect E11: it proposed 2021-04-08."""
         office.book(BO, EMIL, local=datetime(2031, 3, 7, 9, 30))  # noqa: DTZ001
         office.says(BO, "change")
         office.says(BO, "1")
@@ -217,7 +220,8 @@ class TestTimes:
 
 
 class TestTroubles:
-    def test_13_28_a_move_whose_answer_was_lost_is_looked_up(self, office: Office) -> None:
+    def test_a_move_whose_answer_was_lost_is_looked_up(self, office: Office) -> None:
+        """Defects E13 and E28: whatever was done twice made two meetings."""
         group = office.book(BO, EMIL)
         office.suggest(BO)
         event = office.presses(EMIL, "Yes")
@@ -289,8 +293,8 @@ class TestTroubles:
         assert states(office, group) == ["void"]
         assert calls(office.sandbox, "patch_meeting") == []
 
-    def test_33_several_workers_at_once_spoil_nothing(self, office: Office) -> None:
-        # The predecessor's workers wrote one text file, each over the others' lines.
+    def test_several_workers_at_once_spoil_nothing(self, office: Office) -> None:
+        """Defect E33: the workers wrote one text file, each over the others' lines."""
         groups = [office.book(ANA, CHIDI, HANA), office.book(BO, EMIL)]
         office.suggest(CHIDI)
         office.suggest(BO)

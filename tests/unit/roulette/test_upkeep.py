@@ -36,7 +36,8 @@ def upkeep(office: Office) -> Upkeep:
 
 
 class TestWebhooks:
-    def test_27_both_are_there_once_with_our_secret(self, office: Office, receiver: str) -> None:
+    def test_both_are_there_once_with_our_secret(self, office: Office, receiver: str) -> None:
+        """Defect E27: one hook of that address kept both from being made."""
         for expected in (2, 0, 0):
             assert reconcile(office.new_desk())["created"] == expected
         assert [(hook["resource"], hook["event"], hook["targetUrl"]) for hook in hooks(office)] == [
@@ -46,7 +47,8 @@ class TestWebhooks:
         secret = office.connections.extra_of("webex_bot")["webhook_secret"]
         assert {hook.secret for hook in office.webex.world.webhooks.values()} == {secret}
 
-    def test_27_those_of_others_are_not_touched(self, office: Office, receiver: str) -> None:
+    def test_those_of_others_are_not_touched(self, office: Office, receiver: str) -> None:
+        """Defect E27: all of the bot's were deleted."""
         bot = office.desk.bot
         for target in ("https://else.example.test/hook", f"{receiver}/2"):
             for _ in range(2):
@@ -58,7 +60,8 @@ class TestWebhooks:
         assert hooks(office)[:4] == before
         assert len(hooks(office)) == 6
 
-    def test_27_doubles_of_ours_go_and_an_active_one_stays(self, office: Office, receiver: str) -> None:
+    def test_doubles_of_ours_go_and_an_active_one_stays(self, office: Office, receiver: str) -> None:
+        """Defect E27: each worker made its own."""
         made = [
             office.desk.bot.create_webhook(
                 name="ours", target=receiver, resource=MESSAGES, event="created", secret="old"

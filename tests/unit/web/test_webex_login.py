@@ -91,6 +91,7 @@ def begun(webex: Webex, visitor: Visitor) -> str:
 def test_a_person_logs_in_and_is_told_as_whom(
     webex: Webex, operator: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Defect E24: `spark:all spark:kms meeting:recordings_read` were asked for."""
     asked = operator.open(LOGIN)
 
     address = urlsplit(asked.headers["location"])
@@ -120,6 +121,7 @@ def test_a_person_logs_in_and_is_told_as_whom(
 
 
 def test_tasks_use_what_was_kept(webex: Webex, operator: Visitor) -> None:
+    """Defects E18 and E20: the first run after a log-in got a 401, and the next start could not read its file."""
     operator.open(begun(webex, operator))
     hook = WebexHook("webex_meetings", vault=TokenVault(open_ledger(owner="a/task")))
     assert hook.me().addresses == (HOST,)
@@ -128,6 +130,7 @@ def test_tasks_use_what_was_kept(webex: Webex, operator: Visitor) -> None:
 
 class TestWho:
     def test_who_may_not_edit_connections_may_not_log_in(self, webex: Webex, viewer: Visitor) -> None:
+        """Defect E22: whoever knew the address became the host."""
         for path in (LOGIN, CALLBACK):
             shown = viewer.open(path)
             assert shown.status == 403
@@ -156,7 +159,7 @@ class TestNobodyElses:
         assert "not begun here" in shown.message()
 
     def test_without_the_browser_that_began_it(self, webex: Webex, operator: Visitor) -> None:
-        # Somebody makes an admin's browser finish a log-in of their own.
+        """Defect E22: no state; somebody makes an admin's browser finish a log-in of their own."""
         back = begun(webex, operator)
         operator.client.cookies.delete("interchange_webex_login")
         self.refused(operator.open(back))

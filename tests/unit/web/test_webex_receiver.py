@@ -161,6 +161,7 @@ def server(start: Start, bot_dag: None) -> ApiServer:
 
 @pytest.mark.parametrize("event", [FIRST, CARD], ids=["message", "card"])
 def test_an_event_is_recorded_and_gets_its_run(server: ApiServer, ledger: Ledger, event: Event) -> None:
+    """Defect E35: the work was done before the answer."""
     assert server.deliver(event) == 204
 
     assert events(ledger) == {f"{event.resource}/{event.id}": State.PLANNED}
@@ -199,6 +200,7 @@ UNSIGNED: dict[str, dict[str, Any]] = {
 def test_what_is_not_signed_by_webex_leaves_nothing(
     server: ApiServer, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Defect E25: no secret, no signature."""
     answers = {name: server.post(BODY, headers) for name, headers in UNSIGNED.items()}
     assert answers == dict.fromkeys(UNSIGNED, 403)
     assert server.runs() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -46,6 +47,21 @@ def test_hundreds_of_people_at_the_proven_best(sizes: tuple[int, ...], more: dic
     for before, after in pairwise(found.rounds):
         if "pairs_per_round" not in more:
             assert not set(resting(before)) & set(resting(after))
+
+
+def test_thousands_of_people_are_paired_without_a_list_of_all_pairs() -> None:
+    """Defect E7: six million pairs of 4,000 people were listed in a text file, and struck out one by one."""
+    tracemalloc.start()
+    try:
+        found = draw(staff(2_000, 1_000, 1_000), 3)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert found.quality.repeats.drawn == 0
+    assert found.quality.proven_best
+    assert not any(resting(one) for one in found.rounds)
+    assert most < 100 * 2**20
 
 
 def test_a_dense_past_is_avoided() -> None:

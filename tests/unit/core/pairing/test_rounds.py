@@ -50,6 +50,7 @@ Situation = tuple[list[Person], list[Slot], list[PastRound], PairingRules]
 @settings(max_examples=60, deadline=None)
 @given(situations(weeks=4), st.randoms(use_true_random=False))
 def test_rules_hold_and_the_order_of_inputs_means_nothing(situation: Situation, rng: random.Random) -> None:
+    """Defect E1: departments were never told apart; here every draw is checked for them."""
     people, chosen, history, rules = situation
     found = draw_rounds(people, chosen, history=history, rules=rules, seed=7)
     check(found, people, chosen, rules)
@@ -238,7 +239,7 @@ def test_a_rest_before_an_absence_is_a_rest_before_the_next_round() -> None:
 
 
 def test_so_many_pairs_and_everybody_in_turn() -> None:
-    """Defect 4: seven pairs a week whatever the headcount, with no turn for those left out."""
+    """Defect E4: seven pairs a week whatever the headcount, with no turn for those left out."""
     found = draw(staff(20, 20), 8, pairs_per_round=7)
 
     assert [len(one.groups) for one in found.rounds] == [7] * 8
@@ -355,7 +356,7 @@ def test_far_departments_are_preferred() -> None:
 
 
 def test_who_is_in_two_departments_meets_neither() -> None:
-    """Defect 6: somebody listed twice was paired with themselves."""
+    """Defect E6: somebody listed twice was paired with themselves."""
     people = people_from({"sales": ["a", "b"], "support": ["b", "c"], "it": ["d"]})
 
     assert [sorted(person.departments) for person in people if person.key == "b"] == [["sales", "support"]]
@@ -372,7 +373,7 @@ def test_nobody_to_pair(number: int) -> None:
 
 
 def test_any_number_of_people_ends() -> None:
-    """Defects 2 and 3: drawing by chance crashed or never ended below 14 people, and 14 hung in 42 of 100 months."""
+    """Defects E2 and E3: drawing by chance crashed or never ended below 14 people, and 14 hung in 42 of 100 months."""
     for number in range(2, 20):
         assert len(draw(strangers(number), 4, pairs_per_round=7).rounds) == 4
 

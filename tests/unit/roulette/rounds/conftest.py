@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from interchange.roulette.texts import Texts
 from interchange.settings import load_settings
 from interchange.settings.webex_roulette import Settings
 from tests.unit.vendors import Connections, Waits
+from tests.webex_spec import check_journal
 
 LEASE_S = 30.0
 SETTINGS: dict[str, Any] = {
@@ -163,5 +164,7 @@ class World:
 
 
 @pytest.fixture
-def world(sandbox: Sandbox, worker: Callable[..., Ledger], airflow: Connections) -> World:
-    return World(sandbox, worker, airflow)
+def world(sandbox: Sandbox, worker: Callable[..., Ledger], airflow: Connections) -> Iterator[World]:
+    """Each call made in it was one the vendor describes, and was answered as it describes."""
+    yield World(sandbox, worker, airflow)
+    check_journal(sandbox.requests.entries())

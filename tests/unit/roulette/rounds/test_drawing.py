@@ -24,6 +24,7 @@ def key_of(world: World, name: str) -> str:
 
 
 def test_a_draw_has_a_round_for_each_week_and_no_pair_twice(world: World) -> None:
+    """Defect E1: a slip made all pairs possible, those of one department too."""
     plan = world.draw()
     assert [one.monday for one in plan.new] == [world.monday + n * WEEK for n in range(3)]
     met = [
@@ -67,7 +68,7 @@ def test_the_seed_is_the_settings_or_the_month(world: World) -> None:
 
 
 def test_the_next_draw_avoids_those_who_met(world: World) -> None:
-    """Defect 5: history of one month."""
+    """Defect E5: history of one month."""
     world.settings["weeks"] = 1
     met: list[frozenset[str]] = []
     for number in range(3):
@@ -149,7 +150,7 @@ def test_blocked_pairs_never_meet(world: World) -> None:
 
 
 def test_somebody_in_two_departments_is_one_person(world: World) -> None:
-    """Defect 6: the pair (a, a)."""
+    """Defect E6: the pair (a, a)."""
     world.settings["departments"]["support"].append("ana@example.test")
     plan = world.plan()
     assert all(len(set(group.people)) == len(group.people) for one in plan.new for group in one.groups)
