@@ -36,9 +36,9 @@ endif
 # A running Airflow waits more than it works: the rest goes on meanwhile.
 .PHONY: test-airflow test-rest
 test-airflow:
-	$(VENV)/python -m pytest -q tests/browser tests/dags tests/faults
+	$(VENV)/python -m pytest -q tests/browser tests/dags
 test-rest:
-	$(VENV)/python -m pytest -q -n 2 --dist loadfile tests/unit tests/sandbox
+	$(VENV)/python -m pytest -q -n 2 --dist loadfile tests/faults tests/unit tests/sandbox
 
 .PHONY: lint
 lint: setup ## ruff: rules and format

@@ -98,7 +98,7 @@ def _at_hand(user: BaseUser) -> tuple[WebexHook, Ledger]:
 def _take_state(request: Request, user: BaseUser, ledger: Ledger) -> None:
     """:raises HTTPException: it is missing, forged, of somebody else, too old, or was there before."""
     secret, state = request.cookies.get(COOKIE, ""), request.query_params.get("state", "")
-    if not secret or not guards.is_log_in_of(user, secret, state, life_s=STATE_LIFE_S):
+    if not guards.is_log_in_of(user, secret, state, life_s=STATE_LIFE_S):
         raise HTTPException(status.HTTP_403_FORBIDDEN, _NOT_BEGUN)
     name = f"webex_login/{hashlib.sha256(secret.encode()).hexdigest()[:32]}"
     try:

@@ -14,6 +14,7 @@ from sqlalchemy import update
 
 from include.sandbox.core import Sandbox
 from include.sandbox.faults import Fault, FaultKind
+from interchange.hooks.spinoco import SpinocoHook
 from interchange.ledger import Effect, Ledger, RunRef, State
 from interchange.ledger.database import transaction
 from interchange.ledger.schema import effects
@@ -22,7 +23,7 @@ from interchange.settings.spinoco_sync import Sync
 from interchange.storages.base import MANIFESTS
 from interchange.sync.pages import DELETION, FILE, WORKFLOW
 from interchange.sync.run import Summary, SyncRun
-from tests.unit.vendors import Connections
+from tests.unit.vendors import Connections, Waits
 
 LEASE_S = 30.0
 KINDS = ("local", "s3", "gcs", "azure")
@@ -66,6 +67,7 @@ class World:
             "page_size": 10,
         }
         self.pauses: list[float] = []
+        self.waits = Waits()
         self.days = 0.0
         """So many have passed since the test began."""
         self._tries = 0
@@ -114,6 +116,7 @@ class World:
             ledger=self.worker(f"try {self._tries}"),
             run=RunRef(dag_id=WORKFLOW, run_id=f"run-{self._tries}", request=f"request-{self._tries}"),
             lease_s=LEASE_S,
+            hook=lambda: SpinocoHook(self.sync.conn_id, pause=self.waits),
             pause=self.pauses.append,
             clock=lambda: datetime.now(UTC) + timedelta(days=self.days),
         )

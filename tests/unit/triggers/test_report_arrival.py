@@ -226,6 +226,8 @@ def test_a_queue_that_is_away_is_asked_again(
         "extra": {"endpoint_url": f"http://127.0.0.1:{port}", "region_name": s3.region},
     }
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(away))
+    # Amazon's client has patience of its own, which is not what is tested here.
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     sqs.send(message(record(KEY)))
     pauses: list[float] = []
 

@@ -238,6 +238,11 @@ class TestRefusals:
         webex.switch(code_life_s=0)
         self.failed(operator.open(begun(webex, operator)), "does not take the log-in")
 
+    def test_webex_leads_back_with_nothing(self, webex: Webex, operator: Visitor) -> None:
+        state = parse_qs(urlsplit(begun(webex, operator)).query)["state"][0]
+        self.failed(operator.open(CALLBACK, state=state), "the code none")
+        assert webex.calls("access_token") == 0
+
     def test_webex_cannot_be_reached(self, webex: Webex, operator: Visitor) -> None:
         back = begun(webex, operator)
         webex.connect(host="https://127.0.0.1:1/v1")
