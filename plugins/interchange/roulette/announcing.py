@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from interchange.core.moments import told
 from interchange.core.slots import Slot
-from interchange.errors import InterchangeError, NotFound, OutcomeUnknown, RateLimited
+from interchange.errors import InterchangeError, NotFound, OutcomeUnknown, RateLimited, Refused
 from interchange.hooks.webex import WebexHook
 from interchange.roulette.people import Participant, People
 from interchange.roulette.rounds import BOOKED, DROPPED, Group, Rounds
@@ -42,7 +42,11 @@ class Announcing:
         self.not_told = 0
 
     def get_to_know(self, keys: Iterable[str]) -> None:
-        """Ask Webex for the names and zones of those whose id is not known yet."""
+        """
+        Ask Webex for the names and zones of those whose id is not known yet.
+
+        A bot that is not let in stops no meeting: Webex invites without it, and telling people fails later.
+        """
         for person in self._people.of(list(keys)):
             if person.webex_id is not None or person.address is None:
                 continue
@@ -50,6 +54,11 @@ class Announcing:
                 found = self._hook.person_of(person.address)
             except NotFound:
                 found = None
+            except Refused as exc:
+                log.warning("Names are not known: %s", exc)
+                if exc.status in (401, 403):
+                    return
+                continue
             if found is None:
                 log.warning("Webex knows nobody with the address of %s", person.key)
                 continue

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from interchange.errors import InterchangeError, OutcomeUnknown, RateLimited
+from include.sandbox.connections import WEBEX_BOT_TOKEN
+from interchange.errors import InterchangeError, OutcomeUnknown, RateLimited, Refused
 from interchange.ledger import EffectRef, State
 from interchange.roulette.booking import meeting_ref, tag_of
 from tests.unit.roulette.rounds.conftest import World
@@ -147,6 +148,21 @@ def test_a_dead_credential_stops_the_run_and_sets_nothing_aside(world: World) ->
     assert not world.ledger.list(workflow="webex_roulette", kind="meeting", state=State.QUARANTINED)
     world.connections.change("webex_meetings", extra={"refresh_token": "sandbox-webex-refresh-token-0001"})
     world.book()
+    assert_each_group_has_one_meeting(world)
+
+
+def test_a_dead_bot_stops_no_meeting_and_tells_people_when_it_is_back(world: World) -> None:
+    world.draw()
+    world.connections.change("webex_bot", password="no-token-of-any-bot")
+    with pytest.raises(Refused) as caught:
+        world.book()
+    assert caught.value.status == 401
+    assert world.calls("list_people") == 1
+    assert_each_group_has_one_meeting(world)
+    assert not world.messages
+    world.connections.change("webex_bot", password=WEBEX_BOT_TOKEN)
+    world.book()
+    assert len(world.messages) == 6
     assert_each_group_has_one_meeting(world)
 
 
