@@ -31,7 +31,7 @@ LATEST_S = 2.0
 LEFT_BEHIND_S = 10.0
 """Then nobody else is about to start it: another process, or a moment ago ourselves."""
 AGAIN_S = 15.0
-"""So long after a start that did not work, it is tried again."""
+"""So long after a start that did not work, it is tried again; by then it counts as left behind."""
 LOOK_EVERY_S = 5.0
 """Deliveries that come faster than that do not have it looked each time for what was left behind."""
 MOST_AT_ONCE = 50
@@ -181,8 +181,8 @@ class Starter:
         self._looked_at = time.monotonic()
         try:
             found = unstarted(ledger.engine, for_s=self._left_behind_s, limit=MOST_AT_ONCE)
-        except InterchangeError as exc:
-            log.warning("The ledger could not be asked for events without a run: %s", exc)
+        except Exception as exc:  # noqa: BLE001  # as above
+            log.warning("The ledger could not be asked for events without a run: %s", _told(exc))
             return True
         for event in found:
             if not self._started(ledger, event):

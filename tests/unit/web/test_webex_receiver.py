@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -380,6 +381,28 @@ class TestNoRun:
         server.runs()
         airflow_tables.know_dag("webex_bot")
         wait_until(lambda: set(server.runs()) == {FIRST.run_id}, "not started")
+
+    def test_though_it_did_not_look_left_behind_when_that_failed(self, start: Start) -> None:
+        server = start(left_behind_s=1.0, again_s=1.5)
+        server.deliver(FIRST)
+        server.runs()
+        airflow_tables.know_dag("webex_bot")
+        wait_until(lambda: set(server.runs()) == {FIRST.run_id}, "not started")
+
+    def test_the_oldest_first_and_so_many_at_once(self, ledger: Ledger) -> None:
+        for event in (SECOND, FIRST, CARD):
+            ledger.plan(event.ref)
+        assert unstarted(ledger.engine, for_s=0, limit=2) == [SECOND, FIRST]
+
+    def test_after_the_ledger_was_broken(self, start: Start, bot_dag: None, tmp_path: Path) -> None:
+        server = start(left_behind_s=0)
+        broken = Ledger(f"sqlite:///{tmp_path}/broken.db", owner="a test")
+        broken.engine.dispose()
+        (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
+        server.starter.add(broken, FIRST)
+        assert server.starter.idle(PATIENCE_S)
+        server.deliver(SECOND)
+        assert set(server.runs()) == {SECOND.run_id}
 
     def test_by_another_process_after_a_kill(self, start: Start, ledger: Ledger, bot_dag: None) -> None:
         # Recorded and answered; then the process was gone.
