@@ -8,12 +8,24 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.campaign import make_plan, pairs, seed, try_all
+from tests.faults.campaign import Plan, make_plan, pairs, seed, try_all
+from tests.faults.cases import Case
 from tests.faults.station import Station
-from tests.faults.steps import FREEZE, PAUSE
+from tests.faults.steps import BEFORE, CALL, FREEZE, PAUSE
 from tests.faults.webex_roulette import LATER, SCENARIOS
 
 PAIRS = 40
+
+
+def frozen_before(plan: Plan, path: str) -> list[Case]:
+    """A second run while the first one stands still, its claims running out, directly before it makes something."""
+    calls = [step["label"] for step in plan.steps if step["where"] == CALL]
+    numbers = {n for n, label in enumerate(calls, 1) if label.startswith("POST") and label.endswith(path)}
+    return [
+        case
+        for case in plan.beside(LATER, FREEZE)
+        if case.stop and (case.stop.where, case.stop.side) == (CALL, BEFORE) and case.stop.number in numbers
+    ]
 
 
 @pytest.mark.timeout(600)
@@ -24,6 +36,9 @@ def test_a_sample_of_what_may_happen_changes_nothing(station: Station, say: Call
     plans = [make_plan(station, scenario) for scenario in SCENARIOS.values()]
     cases = [case for plan in plans for case in drawn.sample(plan.singles, 4)]
     cases += drawn.sample([case for plan in plans for case in plan.kills], 3)
+    cases += [
+        drawn.choice(frozen_before(plan, path)) for plan in plans for path in ("/v1/meetings", "/v1/messages")
+    ]
     try_all(plans, cases, [station], began, say)
 
 

@@ -13,8 +13,10 @@ from interchange.ledger import Effect, Ledger, State
 from interchange.roulette.booking import MEETING
 from interchange.roulette.telling import MESSAGE, REPORT
 from tests.faults.cases import Outcome, Run, Scenario, World
+from tests.faults.steps import FREEZE
 
 DAG_ID = "webex_roulette"
+INVITATION, CANCELLATION = "invitation", "cancellation"
 PEOPLE = {
     "sales": ["ana@example.test", "bo@example.test", "chidi@example.test"],
     "support": ["emil@example.test", "fatima@example.test"],
@@ -49,19 +51,26 @@ def prepare(sandbox: Sandbox, _run: int) -> None:
 def observe(sandbox: Sandbox) -> World:
     webex = sandbox.vendor("webex").snapshot()
     live = [meeting for meeting in webex["meetings"] if meeting["state"] == "live"]
+    said = [message for message in webex["messages"] if not message["deleted"]]
+    mails = Counter((mail["about"], mail["to"]) for mail in webex["mails"])
+    invited = Counter({to: number for (about, to), number in mails.items() if about == INVITATION})
+    cancelled = Counter({to: number for (about, to), number in mails.items() if about == CANCELLATION})
+    invited.subtract(cancelled)
     return World(
         things={
             "meetings": sorted(
                 [*meeting["invitees"], meeting["start"], *meeting["tags"]] for meeting in live
             ),
-            "told": dict(sorted(Counter(message["to"][0] for message in webex["messages"]).items())),
-            "texts": sorted({(message["to"][0], message["text"]) for message in webex["messages"]}),
+            "told": dict(sorted(Counter(message["to"][0] for message in said).items())),
+            "texts": sorted({(message["to"][0], message["text"]) for message in said}),
             # One for each person invited and the host, of each meeting: another would be a second invitation.
-            "mails": dict(
-                sorted(Counter(f"{mail['about']} {mail['to']}" for mail in webex["mails"]).items())
-            ),
+            "invited": dict(sorted(invited.items())),
+            "other mails": sorted({about for about, _ in mails} - {INVITATION, CANCELLATION}),
         },
-        counts={"creations": webex["meetings_created_in_24h"]},
+        counts={
+            "cancelled": sum(meeting["state"] != "live" for meeting in webex["meetings"]),
+            "taken back": len(webex["messages"]) - len(said),
+        },
     )
 
 
@@ -70,6 +79,11 @@ def judge(expected: World, outcome: Outcome) -> list[str]:
     found = [
         f"a person had to settle {effect.ref}" for effect in outcome.unknown if effect.ref.kind != REPORT
     ]
+    stop = outcome.case.stop
+    # Only who stood still for longer than a claim lasts has something to take back: the one thing it was at.
+    most = int(stop is not None and stop.how == FREEZE)
+    if sum(outcome.world.counts.values()) > most:
+        found.append(f"more was taken back than {most}: {outcome.world.counts}")
     states = Counter((effect.ref.kind, effect.state) for effect in outcome.effects)
     for kind, number in ((MEETING, 3), (MESSAGE, len(EVERYBODY))):
         if states[kind, State.CONFIRMED] != number:

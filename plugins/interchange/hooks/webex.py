@@ -351,6 +351,14 @@ class WebexHook(VendorHook):
         answer = self.call_json("webex.message", "GET", f"/messages/{quote(message_id)}", repeatable=True)
         return self._read("webex.message", read_message, answer)
 
+    def delete_message(self, message_id: str) -> bool:
+        """Take back what the bot itself has said. :return: False if it was gone already."""
+        try:
+            self.call("webex.delete_message", "DELETE", f"/messages/{quote(message_id)}", repeatable=True)
+        except NotFound:
+            return False
+        return True
+
     def direct_messages(self, address: str, *, since: datetime) -> list[Message]:
         """What was said between bot and person since then, the newest first; nothing if they never spoke."""
         found = []

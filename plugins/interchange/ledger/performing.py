@@ -20,7 +20,7 @@ from interchange.errors import (
     Unavailable,
 )
 from interchange.ledger import receipts
-from interchange.ledger.model import Effect, EffectRef, Receipt, RunRef, State
+from interchange.ledger.model import ClaimLost, Effect, EffectRef, Receipt, RunRef, State
 from interchange.ledger.renewal import Renewal
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def perform(
     digest: str | None,
     run: RunRef | None,
     resend: bool,
+    undo: Callable[[Receipt, Receipt | None], None] | None,
 ) -> Receipt:
     effect = ledger.begin(ref, lease_s=lease_s, digest=digest, run=run)
     if effect.state is State.UNKNOWN:
@@ -53,7 +54,7 @@ def perform(
         raise BadRecord(effect.field or "record", f"{ref} is quarantined: {effect.reason}")
     if effect.receipt is not None:
         return effect.receipt
-    return _send(ledger, ref, send=send, lease_s=lease_s)
+    return _send(ledger, ref, send=send, lease_s=lease_s, undo=undo)
 
 
 def _clear_up(
@@ -99,7 +100,14 @@ def _settled_by_another(ledger: Ledger, ref: EffectRef) -> Effect:
     return effect
 
 
-def _send(ledger: Ledger, ref: EffectRef, *, send: Callable[[], Receipt], lease_s: float) -> Receipt:
+def _send(
+    ledger: Ledger,
+    ref: EffectRef,
+    *,
+    send: Callable[[], Receipt],
+    lease_s: float,
+    undo: Callable[[Receipt, Receipt | None], None] | None,
+) -> Receipt:
     try:
         with Renewal(lambda: ledger.renew(ref, lease_s=lease_s), str(ref), lease_s):
             receipt: Receipt = json.loads(receipts.encode(send()))
@@ -121,8 +129,33 @@ def _send(ledger: Ledger, ref: EffectRef, *, send: Callable[[], Receipt], lease_
         reason = f"interrupted by {type(exc).__name__}"
         _note(ref, lambda: ledger.mark_unknown(ref, reason))
         raise
-    confirm_patiently(ledger, ref, receipt)
+    try:
+        confirm_patiently(ledger, ref, receipt)
+    except ClaimLost:
+        if undo is None:
+            raise
+        return _given_way(ledger, ref, receipt, undo)
     return receipt
+
+
+def _given_way(
+    ledger: Ledger, ref: EffectRef, ours: Receipt, undo: Callable[[Receipt, Receipt | None], None]
+) -> Receipt:
+    """
+    Take back what we did after another process had taken over, since ours stood still for longer than its claim.
+
+    :raises Busy: the other one is still at it. :raises ClaimLost: nobody is: the look-up of the next try finds ours.
+    """
+    effect = ledger.get(ref)
+    if effect is None or effect.state not in (State.BEGUN, State.CONFIRMED):
+        raise ClaimLost(
+            "ledger.perform", f"{ref} was done while its claim ran out; the next try looks for it"
+        )
+    undo(ours, effect.receipt)
+    log.warning("%s: this process stood still for too long, and what it did is taken back", ref)
+    if effect.receipt is None:
+        raise Busy("ledger.perform", f"another process is at {ref}", retry_after_s=1)
+    return effect.receipt
 
 
 def confirm_patiently(ledger: Ledger, ref: EffectRef, receipt: Receipt) -> None:

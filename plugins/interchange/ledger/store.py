@@ -388,6 +388,7 @@ class Ledger(LedgerReader):
         digest: str | None = None,
         run: RunRef | None = None,
         resend: bool = False,
+        undo: Callable[[Receipt, Receipt | None], None] | None = None,
     ) -> Receipt:
         """
         Make one outside change, once, however often we are interrupted and retried.
@@ -404,6 +405,9 @@ class Ledger(LedgerReader):
         :param lease_s: the claim's length; it is renewed in the background while ``send`` runs.
         :param resend: True where the vendor takes the same key twice for one change (or the settings accept a
             second message): an unknown outcome that cannot be looked up is sent again.
+        :param undo: take back what ``send`` has made, given its receipt and, if it is known, that of the process
+            that did it as well, because ours stood still for longer than its claim. They may be the same thing, found
+            by look-up: then it stays.
         :return: the receipt as stored, the same at every call.
         :raises Busy: somebody else is at it; nothing was sent.
         :raises BadRecord: it is quarantined; nothing was sent.
@@ -411,7 +415,15 @@ class Ledger(LedgerReader):
             again; a person settles it. Nothing was sent.
         """
         return performing.perform(
-            self, ref, send=send, find=find, lease_s=lease_s, digest=digest, run=run, resend=resend
+            self,
+            ref,
+            send=send,
+            find=find,
+            lease_s=lease_s,
+            digest=digest,
+            run=run,
+            resend=resend,
+            undo=undo,
         )
 
     @contextmanager

@@ -20,7 +20,7 @@ from interchange.errors import (
 )
 from interchange.hooks.webex import WebexHook
 from interchange.hooks.webex_values import Meeting
-from interchange.ledger import EffectRef, Ledger, RunRef, State
+from interchange.ledger import EffectRef, Ledger, Receipt, RunRef, State
 from interchange.roulette.people import People
 from interchange.roulette.rounds import BOOKED, PLANNED, Group, Rounds
 from interchange.roulette.telling import Speaker
@@ -189,7 +189,14 @@ class Booking:
                 self._within_quota()
             return found
 
-        receipt = self._ledger.perform(ref, send=send, find=find, lease_s=self._lease_s, run=self._run)
+        def undo(ours: Receipt, theirs: Receipt | None) -> None:
+            # A person who decided that it is done has seen ours.
+            if theirs is None or theirs.get("meeting_id", ours["meeting_id"]) != ours["meeting_id"]:
+                self._hook.cancel_meeting(ours["meeting_id"])
+
+        receipt = self._ledger.perform(
+            ref, send=send, find=find, lease_s=self._lease_s, run=self._run, undo=undo
+        )
         self._note(group, receipt)
         if new:
             self.summary.booked += 1
@@ -198,9 +205,9 @@ class Booking:
 
     def _found(self, group: Group) -> dict[str, Any] | None:
         """
-        The meeting in Webex, wherever it was moved. Should there be two, the one that was made first counts.
+        The meeting in Webex, wherever it was moved. Should there be two, the one with the smallest id counts.
 
-        That cannot happen by us; a person may have copied one, with its tag.
+        A person may have copied one, with its tag.
         """
         now = self._clock()
         found = self._hook.meetings_with_tag(

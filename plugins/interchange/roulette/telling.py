@@ -11,7 +11,7 @@ from typing import Any
 from interchange.errors import BadRecord, Conflict, NotFound, OutcomeUnknown, RateLimited
 from interchange.hooks.webex import WebexHook
 from interchange.hooks.webex_values import Person
-from interchange.ledger import EffectRef, Ledger, RunRef, State
+from interchange.ledger import EffectRef, Ledger, Receipt, RunRef, State
 from interchange.ledger.keys import keyed_hash
 from interchange.roulette.people import Participant
 
@@ -98,8 +98,12 @@ class Speaker:
                 self.wait_for_lists(ref, before.updated_at if before else self._clock())
             return found
 
+        def undo(ours: Receipt, theirs: Receipt | None) -> None:
+            if theirs is None or theirs.get("message", ours["message"]) != ours["message"]:
+                self._hook.delete_message(ours["message"])
+
         try:
-            self._ledger.perform(ref, send=send, find=find, lease_s=self._lease_s, run=self._run)
+            self._ledger.perform(ref, send=send, find=find, lease_s=self._lease_s, run=self._run, undo=undo)
         except BadRecord as exc:
             log.warning("%s was not said: %s", ref, exc)
             return False

@@ -339,6 +339,13 @@ def test_what_was_said_is_found_again(bot: WebexHook, webex: Any) -> None:
     assert bot.direct_messages("ana@example.test", since=datetime.now(UTC) + timedelta(minutes=1)) == []
 
 
+def test_what_the_bot_said_is_taken_back(bot: WebexHook, webex: Any) -> None:
+    said = bot.send(markdown="Twice", address="ana@example.test")
+    assert bot.delete_message(said)
+    assert [one["deleted"] for one in webex.snapshot()["messages"]] == [True]
+    assert not bot.delete_message(said)
+
+
 def test_a_card_that_comes_back(bot: WebexHook, webex: Any) -> None:
     card = {
         "type": "AdaptiveCard",

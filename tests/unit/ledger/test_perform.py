@@ -18,7 +18,7 @@ from interchange.errors import (
     SettingsError,
     Unavailable,
 )
-from interchange.ledger import EffectRef, Ledger, State
+from interchange.ledger import ClaimLost, EffectRef, Ledger, State
 from interchange.ledger.database import make_engine
 
 
@@ -257,3 +257,63 @@ def test_many_effects_are_kept_apart(ledger):
     ]
 
     assert [receipt["n"] for receipt in receipts] == list(range(20))
+
+
+class TestStoodStill:
+    """A process that slept in the middle of its call for longer than its claim, and wakes up."""
+
+    @pytest.fixture
+    def undone(self):
+        return []
+
+    def perform(self, ledger, ref, vendor, undone, meanwhile):
+        def send():
+            made = vendor.send()
+            meanwhile()
+            return made
+
+        return ledger.perform(
+            ref, send=send, find=vendor.find, lease_s=60, undo=lambda *receipts: undone.append(receipts)
+        )
+
+    def test_takes_back_what_another_has_done_as_well(self, ledger, other, ref, vendor, expire, undone):
+        def meanwhile():
+            expire()
+            other.perform(ref, send=vendor.send, find=lambda: None, lease_s=60)
+
+        assert self.perform(ledger, ref, vendor, undone, meanwhile) == {"id": 2}
+        assert undone == [({"id": 1}, {"id": 2})]
+        assert ledger.get(ref).receipt == {"id": 2}
+
+    def test_asks_whoever_knows_whether_it_is_the_same_thing(
+        self, ledger, other, ref, vendor, expire, undone
+    ):
+        def meanwhile():
+            expire()
+            other.perform(ref, send=vendor.send, find=vendor.find, lease_s=60)
+
+        assert self.perform(ledger, ref, vendor, undone, meanwhile) == {"id": 1, "found": True}
+        assert undone == [({"id": 1}, {"id": 1, "found": True})]
+
+    def test_leaves_the_doing_to_whoever_is_at_it(self, ledger, other, ref, vendor, expire, undone):
+        def meanwhile():
+            expire()
+            other.begin(ref, lease_s=60)
+            other.resume(ref, lease_s=60, reason="looked up", attempt=1)
+
+        with pytest.raises(Busy):
+            self.perform(ledger, ref, vendor, undone, meanwhile)
+        assert undone == [({"id": 1}, None)]
+
+    def test_leaves_it_to_be_found_if_nobody_is(self, ledger, other, ref, vendor, expire, undone):
+        def meanwhile():
+            expire()
+            other.begin(ref, lease_s=60)
+            other.resume(ref, lease_s=60, reason="looked up", attempt=1)
+            other.mark_unknown(ref, "its answer was lost")
+
+        with pytest.raises(ClaimLost):
+            self.perform(ledger, ref, vendor, undone, meanwhile)
+        assert undone == []
+        assert ledger.perform(ref, send=vendor.send, find=vendor.find, lease_s=60) == {"id": 1, "found": True}
+        assert vendor.made == [1]
