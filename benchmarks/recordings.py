@@ -2,6 +2,7 @@
 Recordings to a disk: our run beside the predecessor's way and beside a bare parallel downloader, from one server.
 
     python -m benchmarks.recordings [--files 2000] [--kb 200] [--latency-ms 30] [--parallel 8 16 32]
+        [--page-size 100]
 
 The server, a process of its own, speaks TLS and answers each call late by the latency. The predecessor's way is one
 thread, one file after another, a connection for each request, pages of ten tasks. The bare downloader has the list of
@@ -37,6 +38,9 @@ def main() -> None:
     parser.add_argument("--kb", type=int, default=200)
     parser.add_argument("--latency-ms", type=int, default=30)
     parser.add_argument("--parallel", type=int, nargs="*", default=[8, 16, 32])
+    parser.add_argument(
+        "--page-size", type=int, default=100, help="setting page_size, and the most Spinoco gives"
+    )
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--way", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -45,13 +49,33 @@ def main() -> None:
     elif arguments.way:
         take(json.loads(arguments.way))
     else:
-        compare(arguments.files, arguments.kb, arguments.latency_ms, arguments.parallel)
+        compare(
+            arguments.files,
+            arguments.kb,
+            arguments.latency_ms,
+            arguments.parallel,
+            page_size=arguments.page_size,
+        )
 
 
-def compare(files: int, kb: int, latency_ms: int, parallel: list[int], *, sequential: bool = True) -> None:
+def compare(
+    files: int,
+    kb: int,
+    latency_ms: int,
+    parallel: list[int],
+    *,
+    sequential: bool = True,
+    page_size: int = 100,
+) -> None:
     """Print, for each way and number at once: files and bytes a second, ratios, peak memory."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        facts = {"folder": folder, "files": files, "size": kb * 1000, "latency_s": latency_ms / 1000}
+        facts = {
+            "folder": folder,
+            "files": files,
+            "size": kb * 1000,
+            "latency_s": latency_ms / 1000,
+            "page_size": page_size,
+        }
         server = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.recordings", "--serve", json.dumps(facts)],
             cwd=ROOT, stdout=subprocess.PIPE, text=True, env=_environment(),
@@ -135,6 +159,7 @@ def serve(facts: dict[str, Any]) -> None:
     with Sandbox([Late], folder=Path(facts["folder"]) / "server") as sandbox:
         vendor = sandbox.vendor("spinoco")
         tasks = [{"recordings": [facts["size"]]} for _ in range(facts["files"])]
+        vendor.set_options({"most_tasks": facts["page_size"]})
         vendor.seed({"tasks": tasks})
         content = b"".join(next(iter(vendor.tasks.values())).files[0])
         for place, known in enumerate(vendor.routes):
@@ -216,13 +241,13 @@ def bare_way(job: dict[str, Any], target: Path) -> float:
             _write(answer, target / file["fileName"])
 
     listed: list[dict[str, str]] = []
-    body: dict[str, Any] = {"query": _query(target.name), "count": 100}
+    body: dict[str, Any] = {"query": _query(target.name), "count": job["page_size"]}
     while True:
         page = session().post(f"{job['url']}/task/sync/", json=body, timeout=60, verify=job["trust"]).json()
         listed += [file for task in page["result"] for file in task["get"]]
         if not page.get("next"):
             break
-        body = {"page": page["next"], "count": 100}
+        body = {"page": page["next"], "count": job["page_size"]}
     began = time.monotonic()
     with ThreadPoolExecutor(job["parallel"]) as pool:
         list(pool.map(fetch, listed))
@@ -252,7 +277,8 @@ def our_way(job: dict[str, Any], target: Path) -> float:
 
     settings = {
         "name": "bench", "tag": target.name, "get": ["Recordings"], "parallel": job["parallel"],
-        "file_name_template": "{{task_id}}", "storage": {"provider": "local", "save_to": str(target)},
+        "page_size": job["page_size"], "file_name_template": "{{task_id}}",
+        "storage": {"provider": "local", "save_to": str(target)},
     }  # fmt: skip
     text = json.dumps({"syncs": [settings]})
     sync = load_settings("spinoco_sync", variable=lambda _: text).syncs[0]
