@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 
 from interchange.ledger import receipts
 from interchange.ledger.database import transaction
-from interchange.ledger.model import Effect, EffectRef, RunRef, State
+from interchange.ledger.model import Effect, EffectRef, Receipt, RunRef, State
 from interchange.ledger.queries import effect_of
 from interchange.ledger.schema import effects, now
 
@@ -31,14 +31,18 @@ def record(
     plans: Mapping[EffectRef, str | None],
     lease_s: float,
     run: RunRef | None,
-) -> dict[EffectRef, Effect]:
+) -> dict[EffectRef, Receipt | None]:
     """See :meth:`interchange.ledger.Ledger.record`."""
     texts = {ref: receipts.encode(receipt) for ref, receipt in facts.items()}
     with transaction(ledger.engine) as connection:
         _insert(ledger, connection, dict.fromkeys(texts) | dict(plans), run)
         begun = _begin(ledger, connection, list(texts), lease_s, *_NAME)
-        _confirm(ledger, connection, {ref: texts[ref] for ref in map(_ref_of, begun)})
-        return _read(connection, list(texts))
+        new = {ref: texts[ref] for ref in map(_ref_of, begun)}
+        _confirm(ledger, connection, new)
+        # Only what was there before is read: reading takes as long as writing.
+        known = _rows(connection, [ref for ref in texts if ref not in new], *_NAME, effects.c.receipt)
+        there = new | {_ref_of(row): row.receipt for row in known}
+    return {ref: None if text is None else json.loads(text) for ref, text in there.items()}
 
 
 def begin_all(
@@ -61,12 +65,13 @@ def confirm_all(
     texts = {ref: receipts.encode(receipt) for ref, receipt in receipts_of.items()}
     fact_texts = {ref: receipts.encode(receipt) for ref, receipt in facts.items()}
     with transaction(ledger.engine) as connection:
-        _confirm(ledger, connection, texts)
-        found = _read(connection, list(texts))
-        for ref, text in texts.items():
-            effect = found.get(ref)
-            if effect is None or effect.state is not State.CONFIRMED or effect.receipt != json.loads(text):
-                ledger.lost("ledger.confirm", ref, effect)
+        if _confirm(ledger, connection, texts) != len(texts):
+            # Unless an answer to the same was lost, or the database counts otherwise.
+            found = _read(connection, list(texts))
+            for ref, text in texts.items():
+                effect = found.get(ref)
+                if effect is None or effect.state is not State.CONFIRMED or effect.receipt != json.loads(text):
+                    ledger.lost("ledger.confirm", ref, effect)
         _insert(ledger, connection, dict.fromkeys(fact_texts), None)
         begun = _begin(ledger, connection, list(fact_texts), 1.0, *_NAME)
         _confirm(ledger, connection, {ref: fact_texts[ref] for ref in map(_ref_of, begun)})
@@ -108,14 +113,18 @@ def _insert(
         connection.execute(insert(effects).values(values), rows)
 
 
-def _confirm(ledger: Ledger, connection: Connection, texts: Mapping[EffectRef, str]) -> None:
-    """Those that are ours; who must know whether all were looks afterwards."""
+def _confirm(ledger: Ledger, connection: Connection, texts: Mapping[EffectRef, str]) -> int:
+    """
+    Those that are ours.
+
+    :return: how many they were; another number if the database does not count.
+    """
     rows = [
         {"of_workflow": ref.workflow, "of_kind": ref.kind, "of_key": ref.key, "text": text}
         for ref, text in texts.items()
     ]
     if not rows:
-        return
+        return 0
     ours = and_(
         effects.c.workflow == bindparam("of_workflow"),
         effects.c.kind == bindparam("of_kind"),
@@ -123,7 +132,7 @@ def _confirm(ledger: Ledger, connection: Connection, texts: Mapping[EffectRef, s
         effects.c.owner == ledger.owner,
         or_(effects.c.state == State.BEGUN.value, effects.c.state == State.UNKNOWN.value),
     )
-    connection.execute(
+    confirmed: int = connection.execute(
         update(effects)
         .where(ours)
         .values(
@@ -138,7 +147,8 @@ def _confirm(ledger: Ledger, connection: Connection, texts: Mapping[EffectRef, s
             updated_at=now(),
         ),
         rows,
-    )
+    ).rowcount
+    return confirmed
 
 
 def _begin(

@@ -233,14 +233,14 @@ class Ledger(LedgerReader):
         plans: Mapping[EffectRef, str | None] | None = None,
         lease_s: float,
         run: RunRef | None = None,
-    ) -> dict[EffectRef, Effect]:
+    ) -> dict[EffectRef, Receipt | None]:
         """
         Write down what is already so, and what is wanted because of it, in one transaction.
 
         :param facts: receipts of things that have happened, such as a page that was received: confirmed from the
             start. One that is in the ledger already is left as it is.
         :param plans: effects that are wanted, each with its digest. One that is there already is left as it is.
-        :return: the facts as the ledger has them.
+        :return: the receipts as the ledger has them; None: it is there and was not confirmed.
         """
         return bulk.record(self, facts, plans=plans or {}, lease_s=lease_s, run=run)
 

@@ -15,6 +15,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Protocol
 
@@ -97,7 +98,7 @@ class Storage(ABC):
     def place(self) -> str:
         """Where this is, the same for ever: ``s3://bucket/prefix``."""
 
-    @property
+    @cached_property
     def spool_folder(self) -> Path:
         """Where unfinished files are kept. A process that is killed leaves some; :meth:`sweep` removes them."""
         return (

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from interchange.errors import NotFound, SettingsError, Unavailable
@@ -48,7 +49,7 @@ class LocalDisk(Storage):
     def place(self) -> str:
         return f"file://{self._root}"
 
-    @property
+    @cached_property
     def spool_folder(self) -> Path:
         # On the disk itself: a file is linked to its name, not copied.
         return self._root / MANIFESTS / "unfinished" / self.name

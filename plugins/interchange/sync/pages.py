@@ -9,7 +9,7 @@ the page after it is written down as well. A run begins with what is open.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from interchange.core.safe_names import comparison_key
 from interchange.core.spinoco_files import file_key, source_path
 from interchange.hooks.spinoco import SyncPage
-from interchange.ledger import EffectRef, Ledger, RunRef, State
+from interchange.ledger import EffectRef, Ledger, Receipt, RunRef, State
 
 WORKFLOW = "spinoco_sync"
 PAGE, PAGE_DONE, FILE, NAME, DELETION = "page", "page_done", "file", "name", "deletion"
@@ -86,20 +86,14 @@ class PageBook:
         effect = self._ledger.get(EffectRef(WORKFLOW, PAGE, key))
         if effect is None or "tasks" not in (receipt := effect.receipt or {}):
             return None
-        return Page(
-            key=key,
-            number=int(key.rpartition("/")[2]),
-            files=tuple(
-                Source(task_id=task, name=name, path=path)
-                for task, files, _ in receipt["tasks"]
-                for name, path in files
-            ),
-            originals=tuple((task, path) for task, _, paths in receipt["tasks"] for path in paths),
-            cursor=receipt["cursor"],
-        )
+        return _page(key, receipt)
 
-    def record(self, received: SyncPage) -> Page:
-        """Write a page down, and that its files, and the deletions it permits, are wanted."""
+    def record(self, received: SyncPage, *, closes: Sequence[Page]) -> Page:
+        """
+        Write a page down, and that its files, and the deletions it permits, are wanted.
+
+        :param closes: pages before it, which are dealt with.
+        """
         newest = max(self._newest(PAGE, 1), default=f"{self._key}/0")
         key = f"{self._key}/{int(newest.rpartition('/')[2]) + 1:010}"
         tasks: list[tuple[str, list[tuple[str, str]], list[str]]] = [
@@ -117,21 +111,17 @@ class PageBook:
             for path in originals:
                 plans[deletion_ref(self._key, task_id, path)] = key
         receipt = {"tasks": tasks, "cursor": received.cursor, "personal": ["tasks"]}
-        self._ledger.record(
-            {EffectRef(WORKFLOW, PAGE, key): receipt}, plans=plans, lease_s=self._lease_s, run=self._run
-        )
-        page = self.read(key)
-        if page is None:
-            raise ValueError(f"page {key} was written down and is not there")
-        return page
+        ref = EffectRef(WORKFLOW, PAGE, key)
+        written = self._ledger.record(
+            {ref: receipt} | _done(closes), plans=plans, lease_s=self._lease_s, run=self._run
+        )[ref]
+        if written is None:
+            raise ValueError(f"page {key} is another process's")
+        return _page(key, written)
 
-    def close(self, page: Page) -> None:
-        """All of a page is dealt with, and what comes after it is known."""
-        self._ledger.record(
-            {EffectRef(WORKFLOW, PAGE_DONE, page.key): {"files": len(page.files)}},
-            lease_s=self._lease_s,
-            run=self._run,
-        )
+    def close(self, pages: Sequence[Page]) -> None:
+        """All of these pages is dealt with, and nothing comes after them."""
+        self._ledger.record(_done(pages), lease_s=self._lease_s, run=self._run)
 
     def _newest(self, kind: str, number: int = LOOKED_AT) -> frozenset[str]:
         return self._ledger.keys(
@@ -142,6 +132,24 @@ class PageBook:
             last=f"{self._key}0",
             greatest=number,
         )
+
+
+def _page(key: str, receipt: Mapping[str, Any]) -> Page:
+    return Page(
+        key=key,
+        number=int(key.rpartition("/")[2]),
+        files=tuple(
+            Source(task_id=task, name=name, path=path)
+            for task, files, _ in receipt["tasks"]
+            for name, path in files
+        ),
+        originals=tuple((task, path) for task, _, paths in receipt["tasks"] for path in paths),
+        cursor=receipt["cursor"],
+    )
+
+
+def _done(pages: Sequence[Page]) -> dict[EffectRef, Receipt]:
+    return {EffectRef(WORKFLOW, PAGE_DONE, page.key): {"files": len(page.files)} for page in pages}
 
 
 def deletion_ref(sync: str, task_id: str, path: str) -> EffectRef:
@@ -172,12 +180,11 @@ class Names:
         facts: dict[EffectRef, dict[str, Any]] = {}
         for key, path in wanted.items():
             facts.setdefault(self._ref(path), {"file": key, "path": path})
-        effects = self._ledger.record(facts, lease_s=self._lease_s, run=self._run)
-        owners = {ref: effect.receipt or {} for ref, effect in effects.items()}
+        owners = self._ledger.record(facts, lease_s=self._lease_s, run=self._run)
         return {
             key: owner["path"]
             for key, path in wanted.items()
-            if (owner := owners[self._ref(path)]).get("file") == key
+            if (owner := owners[self._ref(path)] or {}).get("file") == key
         }
 
     def _ref(self, path: str) -> EffectRef:

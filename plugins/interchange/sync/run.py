@@ -161,12 +161,13 @@ class SyncRun:
             self._still_ours()
             asked += 1
             received = self._receive(last)
-            following = self._book.record(received) if received is not None and received.tasks else None
-            for page in opened if last is None else [*opened, last]:
-                self._book.close(page)
-            opened, last = [], following
-            if last is None:
+            dealt_with = opened if last is None else [*opened, last]
+            opened = []
+            if received is None or not received.tasks:
+                self._book.close(dealt_with)
+                last = None
                 break
+            last = self._book.record(received, closes=dealt_with)
             self._finish(last)
         # The last page stays open: the next run finds it dealt with, and goes on behind it.
         self.summary.more = last is not None and last.cursor is not None
