@@ -13,6 +13,7 @@ from interchange.errors import BadRecord
 
 FIELD = "file"
 _HEAD = 27
+_LARGEST = _HEAD + 255 + 255 * 255
 _CAPTURE = b"OggS"
 _FIRST, _LAST = 0x02, 0x04
 
@@ -25,7 +26,8 @@ class OggInspector:
     """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._begun = bytearray()
+        """Of a page that goes on in the next piece. Pages that are whole in theirs are looked at where they are."""
         self._size = 0
         self._pages = 0
         self._next: dict[bytes, int] = {}
@@ -38,12 +40,21 @@ class OggInspector:
         :raises BadRecord: it is already clear that this is no sound Ogg file.
         """
         self._size += len(data)
-        self._buffer += data
-        taken = 0
-        while (length := self._page_length(taken)) is not None:
-            self._take(bytes(memoryview(self._buffer)[taken : taken + length]))
-            taken += length
-        del self._buffer[:taken]
+        rest = memoryview(data)
+        while rest:
+            known = len(self._begun)
+            page = rest
+            if known:
+                self._begun += rest[: _LARGEST - known]
+                page = memoryview(bytes(self._begun))
+            length = self._page_length(page)
+            if length is None:
+                if not known:
+                    self._begun += rest
+                return
+            self._take(page[:length])
+            self._begun.clear()
+            rest = rest[length - known :]
 
     def finish(self) -> int:
         """
@@ -52,34 +63,32 @@ class OggInspector:
         """
         if not self._size:
             raise BadRecord(FIELD, "is empty")
-        if self._buffer:
+        if self._begun:
             raise BadRecord(FIELD, f"is cut off in the middle of page {self._pages + 1}")
         if self._next:
             raise BadRecord(FIELD, f"ends after page {self._pages}, which is not marked as the last")
         return self._pages
 
-    def _page_length(self, at: int) -> int | None:
+    def _page_length(self, data: memoryview) -> int | None:
         """The length of the page that begins here; None while it is not all there."""
-        head = self._buffer[at : at + _HEAD]
-        if head[:4] != _CAPTURE[: len(head[:4])]:
+        capture = bytes(data[:4])
+        if capture != _CAPTURE[: len(capture)]:
             raise BadRecord(
                 FIELD, "is no Ogg file" if not self._pages else f"has no page after page {self._pages}"
             )
-        if len(head) < _HEAD:
+        if len(data) < _HEAD:
             return None
-        table = self._buffer[at + _HEAD : at + _HEAD + head[26]]
-        if len(table) < head[26]:
-            return None
-        length = _HEAD + len(table) + sum(table)
-        return length if len(self._buffer) - at >= length else None
+        table = bytes(data[_HEAD : _HEAD + data[_HEAD - 1]])
+        length = _HEAD + data[_HEAD - 1] + sum(table)
+        return length if len(table) == data[_HEAD - 1] and len(data) >= length else None
 
-    def _take(self, page: bytes) -> None:
+    def _take(self, page: memoryview) -> None:
         number = self._pages + 1
         if page[4] != 0:
             raise BadRecord(FIELD, f"page {number} is of an unknown version")
         if _checksum(page) != int.from_bytes(page[22:26], "little"):
             raise BadRecord(FIELD, f"page {number} has a wrong checksum")
-        serial, place = page[14:18], int.from_bytes(page[18:22], "little")
+        serial, place = bytes(page[14:18]), int.from_bytes(page[18:22], "little")
         if page[5] & _FIRST:
             if serial in self._next:
                 raise BadRecord(FIELD, f"page {number} begins a stream that has begun already")
@@ -92,14 +101,13 @@ class OggInspector:
         self._pages = number
 
 
-def _checksum(page: bytes) -> int:
+def _checksum(page: memoryview) -> int:
     """
     As it was computed: with zeros in its own place.
 
     The polynomial and the order of bits are those of the CRC-32 that MPEG-2 uses; Ogg begins with zero.
     """
-    whole = memoryview(page)
     checksum = 0
-    for part in (page[:22], bytes(4), whole[26:]):
+    for part in (page[:22], bytes(4), page[26:]):
         checksum = crc32.mpeg_2(part, checksum)
     return checksum
