@@ -70,7 +70,11 @@ def confirm_all(
             found = _read(connection, list(texts))
             for ref, text in texts.items():
                 effect = found.get(ref)
-                if effect is None or effect.state is not State.CONFIRMED or effect.receipt != json.loads(text):
+                if (
+                    effect is None
+                    or effect.state is not State.CONFIRMED
+                    or effect.receipt != json.loads(text)
+                ):
                     ledger.lost("ledger.confirm", ref, effect)
         _insert(ledger, connection, dict.fromkeys(fact_texts), None)
         begun = _begin(ledger, connection, list(fact_texts), 1.0, *_NAME)

@@ -228,7 +228,12 @@ class Sync(SettingsModel):
     skills: Skills = Field(default_factory=lambda: Skills.model_validate({}))
     hashtags: HashTags = Field(default_factory=lambda: HashTags.model_validate({}))
     storage: Storage = Field(description="Where files are stored.")
-    parallel: int = Field(8, ge=1, le=64, description="Files that are moved at once.")
+    parallel: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Files that are fetched at once; as many may be on their way into the storage.",
+    )
     page_size: int = Field(
         100,
         ge=1,

@@ -9,7 +9,6 @@ here, not from the source.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -87,8 +86,6 @@ class Storage(ABC):
 
     digests: ClassVar[Mapping[str, Callable[[], Digest]]] = {}
     """What is computed beside SHA-256 while a file comes in: checksums of the storage's own."""
-    links_spooled: ClassVar[bool] = False
-    """The spooled file itself becomes the stored one: it is synced to the disk."""
 
     def __init__(self, *, name: str) -> None:
         self.name = name
@@ -172,22 +169,27 @@ class Storage(ABC):
         """Give connections back."""
 
 
-def spool(chunks: Iterable[bytes], path: Path, checker: Checker, storage: Storage) -> Spooled:
+def spool(
+    chunks: Iterable[bytes], path: Path, checker: Checker, digests: Mapping[str, Callable[[], Digest]]
+) -> Spooled:
     """
     Bring a stream to disk and look at every byte of it on the way.
 
+    :param digests: of the storage it is for.
     :raises BadRecord: it is not sound. :raises Unavailable: it broke off, or this machine's disk does not take it.
     """
     try:
-        return _spool(chunks, path, checker, storage)
+        return _spool(chunks, path, checker, digests)
     except OSError as exc:
         what = f"{path.parent} of this worker does not take the file ({exc.strerror})"
         raise Unavailable("storage.spool", what) from None
 
 
-def _spool(chunks: Iterable[bytes], path: Path, checker: Checker, storage: Storage) -> Spooled:
+def _spool(
+    chunks: Iterable[bytes], path: Path, checker: Checker, digests: Mapping[str, Callable[[], Digest]]
+) -> Spooled:
     sha256 = hashlib.sha256()
-    others: dict[str, Digest] = {name: make() for name, make in storage.digests.items()}
+    others: dict[str, Digest] = {name: make() for name, make in digests.items()}
     size = 0
     with _new(path) as file:
         for chunk in chunks:
@@ -197,9 +199,6 @@ def _spool(chunks: Iterable[bytes], path: Path, checker: Checker, storage: Stora
                 digest.update(chunk)
             size += file.write(chunk)
         checker.finish()
-        if storage.links_spooled:
-            file.flush()
-            os.fsync(file.fileno())
     return Spooled(
         path=path,
         size=size,

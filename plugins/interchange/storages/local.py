@@ -36,8 +36,6 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 class LocalDisk(Storage):
     """``save_to`` is made if it is missing; every worker must see the same."""
 
-    links_spooled = True
-
     def __init__(self, settings: LocalStorage, *, name: str) -> None:
         super().__init__(name=name)
         self._root = Path(settings.save_to)
@@ -61,6 +59,7 @@ class LocalDisk(Storage):
                 self._make_folder(target.parent)
             except (FileExistsError, NotADirectoryError):
                 raise Occupied(OPERATION, "another file has the name of its folder") from None
+            _sync_file(file.path)
             try:
                 _link(file.path, target)
             except FileExistsError:
@@ -162,6 +161,14 @@ def _link(source: Path, target: Path) -> None:
             f"the disk of {target.parent} knows no hard links, without which a file cannot be written once and for "
             "all: use another disk"
         ) from None
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync(folder: Path) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from interchange.core.spinoco_files import NotEmpty, checker_of, comes_late
 from interchange.errors import BadRecord, NotFound, RateLimited, Refused, Unavailable
@@ -24,6 +24,8 @@ from interchange.sync.pages import Source
 from interchange.sync.refusals import is_not_let_in
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 ATTEMPTS = 3
 """Of a transfer that breaks off, before the rest goes on without it."""
@@ -83,10 +85,14 @@ class Moved:
 
 class Movers:
     """
-    A pool of threads, each with a hook and a storage of its own.
+    Two pools of threads: one fetches files, the other stores them meanwhile. Each thread has a hook or a storage of its
+    own.
 
-    Memory: a chunk of a mebibyte and its buffers for each, of a JSON file all of it (at most 16 MiB). Disk: one file
-    for each.
+    Memory: a chunk of a mebibyte and its buffers for each, of a JSON file all of it (at most 16 MiB). Disk: at most two
+    files for each that is fetched at once.
+
+    :param spooled_for: the storage, asked where unfinished files are kept and what is to be known of them.
+    :param parallel: files that are fetched at once; as many may be on their way into the storage.
     """
 
     def __init__(
@@ -94,20 +100,26 @@ class Movers:
         *,
         hook: Callable[[], SpinocoHook],
         storage: Callable[[], Storage],
+        spooled_for: Storage,
         parallel: int,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._make_hook = hook
         self._make_storage = storage
+        self._spooled_for = spooled_for
         self._pause = pause
         self._own = threading.local()
         self._opened: list[SpinocoHook | Storage] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._room = threading.BoundedSemaphore(2 * parallel)
+        """For files that are fetched and not yet stored."""
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="spinoco")
+        self._storing = ThreadPoolExecutor(parallel, thread_name_prefix="storing")
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._storing.shutdown(cancel_futures=True)
         for opened in self._opened:
             opened.close()
 
@@ -136,6 +148,8 @@ class Movers:
         Do something with each item, several at once; all results at the end.
 
         The first error ends it: what has begun is waited for, nothing else is begun. It is raised after the results.
+
+        :param do: returns a result, None for none, or the future of one that another pool works at.
         """
         self._stop.clear()
         futures: list[Future[Any]] = []
@@ -146,18 +160,20 @@ class Movers:
                 futures.append(self._pool.submit(self._unless_stopped, do, item))  # noqa: PERF401  # kept if one fails
             # Whoever woke up for each result would take the interpreter from those who work.
             wait(futures, return_when=FIRST_EXCEPTION)
+            wait(_handed_on(futures), return_when=FIRST_EXCEPTION)
         except BaseException as exc:  # noqa: BLE001  # raised below
             error = exc
         self._stop.set()
         for future in futures:
             future.cancel()
         wait(futures)
-        for future in futures:
-            if future.cancelled():
-                continue
+        begun = [future for future in futures if not future.cancelled()]
+        handed_on = _handed_on(begun)
+        wait(handed_on)
+        for future in [*begun, *handed_on]:
             if (failure := future.exception()) is not None:
                 error = error or failure
-            elif (result := future.result()) is not None:
+            elif (result := future.result()) is not None and not isinstance(result, Future):
                 yield result
         if error is not None:
             raise error
@@ -179,43 +195,52 @@ class Movers:
         """
         return self.each(self._move, items)
 
-    def _move(self, item: Item) -> Moved:
+    def _move(self, item: Item) -> Moved | Future[Moved | None] | None:
         if item.begun_before and (receipt := self._found(item)) is not None:
             return Moved(item=item, fate=Fate.STORED, receipt=receipt)
+        self._room.acquire()
+        storing: Future[Moved | None] | None = None
         try:
-            file = self._fetch(item)
-            try:
-                self._patiently(lambda: self.storage.store(file, item.path, key=item.source.key))
-            except BaseException:
+            if self._stop.is_set():
+                return None
+            fetched = _judged(item, lambda: self._fetch(item))
+            if isinstance(fetched, Moved):
+                return fetched
+            storing = self._storing.submit(self._store, item, fetched)
+            return storing
+        finally:
+            if storing is None:
+                self._room.release()
+
+    def _store(self, item: Item, file: Spooled) -> Moved | None:
+        try:
+            if self._stop.is_set():
                 _remove(file.path)
-                raise
-        except RateLimited:
+                return None
+            return _judged(item, lambda: self._stored(item, file))
+        except BaseException:
+            self._stop.set()
             raise
-        except Occupied as exc:
-            return Moved(item=item, fate=Fate.OCCUPIED, reason=exc.detail)
-        except BadRecord as exc:
-            return Moved(item=item, fate=Fate.BAD, reason=exc.reason)
-        except NotFound as exc:
-            if exc.operation.startswith(OF_STORAGE):
-                raise
-            fate = Fate.LATE if comes_late(item.source.name) else Fate.GONE
-            return Moved(item=item, fate=fate, reason=NOT_YET if fate is Fate.LATE else "is not there")
-        except Refused as exc:
-            if exc.operation.startswith(OF_STORAGE) or is_not_let_in(exc) or exc.status is None:
-                raise
-            return Moved(item=item, fate=Fate.BAD, reason=f"is refused (HTTP {exc.status})")
-        except Unavailable as exc:
-            if exc.operation.startswith(OF_STORAGE):
-                raise
-            return Moved(item=item, fate=Fate.AWAY, reason=exc.detail)
-        return Moved(item=item, fate=Fate.STORED, receipt=receipt_of(item, file, self.storage))
+        finally:
+            self._room.release()
+
+    def _stored(self, item: Item, file: Spooled) -> Moved:
+        storage: Storage = self.storage
+        try:
+            self._patiently(lambda: storage.store(file, item.path, key=item.source.key))
+        except BaseException:
+            _remove(file.path)
+            raise
+        return Moved(item=item, fate=Fate.STORED, receipt=receipt_of(item, file, storage))
 
     def _fetch(self, item: Item) -> Spooled:
-        spooled = self.storage.spool_path(item.source.key)
+        spooled = self._spooled_for.spool_path(item.source.key)
 
         def fetch() -> Spooled:
             with self.hook.file(item.source.path) as download:
-                return spool(download.chunks(), spooled, checker_of(item.source.name), self.storage)
+                return spool(
+                    download.chunks(), spooled, checker_of(item.source.name), self._spooled_for.digests
+                )
 
         try:
             fetched: Spooled = self._patiently(fetch)
@@ -257,6 +282,41 @@ class Movers:
         return receipt_of(item, Content(size=size, sha256=digest.hexdigest(), digests={}), storage)
 
 
+def _handed_on(futures: Iterable[Future[Any]]) -> list[Future[Any]]:
+    """Those that they have left to another pool, as far as they are done."""
+    done = [future for future in futures if future.done() and not future.cancelled()]
+    return [
+        future.result()
+        for future in done
+        if future.exception() is None and isinstance(future.result(), Future)
+    ]
+
+
+def _judged(item: Item, do: Callable[[], Result]) -> Result | Moved:
+    """What an error means for one file; one that means more than that is raised."""
+    try:
+        return do()
+    except RateLimited:
+        raise
+    except Occupied as exc:
+        return Moved(item=item, fate=Fate.OCCUPIED, reason=exc.detail)
+    except BadRecord as exc:
+        return Moved(item=item, fate=Fate.BAD, reason=exc.reason)
+    except NotFound as exc:
+        if exc.operation.startswith(OF_STORAGE):
+            raise
+        fate = Fate.LATE if comes_late(item.source.name) else Fate.GONE
+        return Moved(item=item, fate=fate, reason=NOT_YET if fate is Fate.LATE else "is not there")
+    except Refused as exc:
+        if exc.operation.startswith(OF_STORAGE) or is_not_let_in(exc) or exc.status is None:
+            raise
+        return Moved(item=item, fate=Fate.BAD, reason=f"is refused (HTTP {exc.status})")
+    except Unavailable as exc:
+        if exc.operation.startswith(OF_STORAGE):
+            raise
+        return Moved(item=item, fate=Fate.AWAY, reason=exc.detail)
+
+
 def _remove(path: Path) -> None:
     """What cannot be removed now is swept by the next run; why we are here matters more."""
     with suppress(OSError):
@@ -293,6 +353,6 @@ def data_type(name: str) -> str:
 
 def store_text(storage: Storage, text: str, path: str, *, key: str) -> None:
     """A small file of our own, such as a manifest."""
-    file = spool([text.encode()], storage.spool_path(key), NotEmpty(), storage)
+    file = spool([text.encode()], storage.spool_path(key), NotEmpty(), storage.digests)
     storage.store(file, path, key=key)
     storage.settled([key])

@@ -129,6 +129,7 @@ class SyncRun:
         self._movers = Movers(
             hook=hook or (lambda: SpinocoHook(sync.conn_id)),
             storage=storage or (lambda: open_storage(sync.storage, name=sync.name)),
+            spooled_for=self._storage,
             parallel=sync.parallel,
             **({} if pause is None else {"pause": pause}),
         )

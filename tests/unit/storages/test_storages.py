@@ -83,7 +83,7 @@ def place(
 
 
 def spooled(storage: Storage, content: bytes, name: str = "file") -> Spooled:
-    return spool([content], storage.spool_folder / name, NotEmpty(), storage)
+    return spool([content], storage.spool_folder / name, NotEmpty(), storage.digests)
 
 
 def facts(file: Spooled) -> Content:
@@ -226,7 +226,7 @@ def test_what_is_not_sound_never_gets_there(place: Place) -> None:
         raise Unavailable("spinoco.file", "the transfer broke off")
 
     with pytest.raises(Unavailable):
-        spool(broken(), storage.spool_folder / "file", NotEmpty(), storage)
+        spool(broken(), storage.spool_folder / "file", NotEmpty(), storage.digests)
     assert place.holds() == {}
     assert list(storage.paths()) == []
 
@@ -244,7 +244,7 @@ def test_a_stored_file_is_known_as_ours_until_the_ledger_knows_it(place: Place) 
     """A killed process's file is neither fetched again nor taken for somebody else's."""
     storage = place.open()
     assert storage.found(NAME, "task/1") is None
-    file = spool([b"content"], storage.spool_path("task/1"), NotEmpty(), storage)
+    file = spool([b"content"], storage.spool_path("task/1"), NotEmpty(), storage.digests)
     storage.store(file, NAME, key="task/1")
     storage.sweep()
 
@@ -263,14 +263,14 @@ def test_a_stored_file_is_known_as_ours_until_the_ledger_knows_it(place: Place) 
 def test_an_unfinished_file_is_not_what_somebody_else_has_stored(place: Place) -> None:
     storage = place.open()
     storage.store(spooled(storage, b"theirs"), NAME, key="task/1")
-    spool([b"ours"], storage.spool_path("task/2"), NotEmpty(), storage)
+    spool([b"ours"], storage.spool_path("task/2"), NotEmpty(), storage.digests)
     assert storage.found(NAME, "task/2") is None
 
 
 def test_fetching_again_never_harms_what_is_stored(place: Place) -> None:
     storage = place.open()
     for content in (b"content", b"another"):
-        file = spool([content], storage.spool_path("task/1"), NotEmpty(), storage)
+        file = spool([content], storage.spool_path("task/1"), NotEmpty(), storage.digests)
         with contextlib.suppress(Occupied):
             storage.store(file, NAME, key="task/1")
     assert place.holds() == {NAME: b"content"}
