@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,8 @@ from include.sandbox.faults import Fault, FaultKind
 from interchange.errors import Busy, Refused, Unavailable
 from interchange.hooks.spinoco import SpinocoHook
 from interchange.ledger import State
-from interchange.storages.base import MANIFESTS
+from interchange.storages.base import MANIFESTS, Spooled
+from interchange.storages.local import LocalDisk
 from interchange.sync.pages import PAGE, PAGE_DONE, WORKFLOW, Source
 from interchange.sync.run import _is_due
 from tests.unit.sync.conftest import KINDS, World
@@ -291,6 +293,58 @@ def test_as_many_files_are_fetched_at_once_as_is_set(world: World) -> None:
     finally:
         del world.spinoco._refusal
     assert (summary.pages, summary.stored, summary.waiting) == (2, 9, 0)
+
+
+@pytest.mark.parametrize("fetched", [2, 3])
+def test_files_are_fetched_while_one_is_stored_and_at_most_one_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch, fetched: int
+) -> None:
+    """A slow disk must neither hold up what comes nor be filled by it."""
+    world.settings |= {"parallel": 1}
+    world.add(number=4)
+    waited: list[bool] = []
+    store = LocalDisk.store
+
+    def slowly(self: LocalDisk, file: Spooled, path: str, *, key: str) -> None:
+        if not waited and not key.startswith("manifest"):
+            waited.append(comes_true(lambda: len(world.calls("get_file")) >= fetched))
+        store(self, file, path, key=key)
+
+    monkeypatch.setattr(LocalDisk, "store", slowly)
+    summary = world.run()
+    assert waited == [fetched <= 2]
+    assert (summary.stored, world.is_complete(), world.left_over()) == (4, True, [])
+
+
+def comes_true(fact: Callable[[], bool], *, within_s: float = 2.0) -> bool:
+    """Whether something that other threads do comes true."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if fact():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_storage_that_refuses_gets_nothing_more_of_what_waits_for_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.settings |= {"parallel": 2}
+    world.add(number=9)
+    asked: list[str] = []
+
+    def refuse(self: LocalDisk, file: Spooled, path: str, *, key: str) -> None:
+        asked.append(path)
+        comes_true(lambda: len(world.calls("get_file")) >= 4)
+        raise Refused("storage.local", "is not let in", status=403)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalDisk, "store", refuse)
+        with pytest.raises(Refused, match="is not let in"):
+            world.run()
+    assert len(asked) <= 2
+    assert world.run().stored == 9
+    assert (world.is_complete(), world.left_over()) == (True, [])
 
 
 def test_a_cursor_that_is_not_known_any_more_starts_anew(world: World) -> None:
