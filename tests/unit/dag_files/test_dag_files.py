@@ -18,7 +18,7 @@ from interchange import policies
 from interchange.core.windows import parse_moment
 from interchange.provider_info import get_provider_info
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DAGS = ROOT / "dags"
 FILES = sorted(DAGS.glob("*.py"))
 # The forms of the design: what a person finds on each DAG's trigger form, in this order.
@@ -62,7 +62,7 @@ def probe(module: str, folder: Path, home: Path, **settings: str) -> dict[str, A
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
         **settings,
     }
-    command = [sys.executable, "-m", f"tests.dags.{module}", str(folder)]
+    command = [sys.executable, "-m", f"tests.unit.dag_files.{module}", str(folder)]
     done = subprocess.run(
         command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False
     )
@@ -72,7 +72,7 @@ def probe(module: str, folder: Path, home: Path, **settings: str) -> dict[str, A
 
 
 def parsed(folder: Path, home: Path) -> dict[str, Any]:
-    watcher = "tests.dags.secrets_watcher.Watcher"
+    watcher = "tests.unit.dag_files.secrets_watcher.Watcher"
     return probe(
         "parse_probe", folder, home, AIRFLOW__SECRETS__BACKEND=watcher, AIRFLOW__WORKERS__SECRETS_BACKEND=watcher
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """
 Parse a folder of DAG files as the DAG processor does, and note what the files do meanwhile.
 
-``python -m tests.dags.parse_probe FOLDER`` prints one JSON object: ``dags``, ``errors`` by file, ``events`` (calls
+``python -m tests.unit.dag_files.parse_probe FOLDER`` prints one JSON object: ``dags``, ``errors`` by file, ``events`` (calls
 that leave the process or start another), ``lookups`` (Variables and Connections asked for), ``modules`` loaded by the
 files.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
 
-from tests.dags.secrets_watcher import lookups
+from tests.unit.dag_files.secrets_watcher import lookups
 
 WATCHED = ("socket.", "sqlite3.", "subprocess.", "os.system", "os.posix_spawn", "os.exec", "os.fork")
 
