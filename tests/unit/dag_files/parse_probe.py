@@ -1,9 +1,9 @@
 """
 Parse a folder of DAG files as the DAG processor does, and note what the files do meanwhile.
 
-``python -m tests.unit.dag_files.parse_probe FOLDER`` prints one JSON object: ``dags``, ``errors`` by file, ``events`` (calls
-that leave the process or start another), ``lookups`` (Variables and Connections asked for), ``modules`` loaded by the
-files.
+``python -m tests.unit.dag_files.parse_probe FOLDER`` prints one JSON object: ``dags``, ``errors`` by file, ``events``
+(calls that leave the process or start another), ``lookups`` (Variables and Connections asked for), ``modules`` loaded
+by the files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Let Airflow load a plugins folder as each of its components does, and print what it loaded, as one JSON object.
 
-``python -m tests.unit.dag_files.plugins_probe FOLDER``; the folder is also what ``AIRFLOW__CORE__PLUGINS_FOLDER`` names.
+``python -m tests.unit.dag_files.plugins_probe FOLDER``; ``AIRFLOW__CORE__PLUGINS_FOLDER`` names the same folder.
 """
 
 from __future__ import annotations
