@@ -9,8 +9,8 @@ Looks after the Webex bot once a day: its webhooks, what it missed, what got stu
 * **Running again is safe**, at any time and beside the bot at work: everybody is asked and told once.
 * **The tasks** do not depend on each other: `webhooks` keeps one active webhook of each kind; `events` goes on with
   what tasks have given up; `messages` answers what Webex has not told of; `proposals` ends what nobody answers;
-  `questions` asks who has met; `quarter` reports; `log_in` keeps the log-in for meetings alive, warns before it ends;
-  `memory` forgets what is old.
+  `doubles` takes back what was made twice; `questions` asks who has met; `quarter` reports; `log_in` keeps the log-in
+  for meetings alive, warns before it ends; `memory` forgets what is old.
 * **If `log_in` fails:** an admin logs in again at `/interchange/webex/login`. **If `webhooks` fails** with *secret*:
   extra `webhook_secret` of `webex_bot`. Else see `docs/runbooks/webex_upkeep.md`.
 """

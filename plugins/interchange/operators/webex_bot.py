@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SETTINGS = "webex_roulette"
-CARE = ("webhooks", "events", "messages", "proposals", "questions", "quarter", "log_in", "memory")
+CARE = ("webhooks", "events", "messages", "proposals", "doubles", "questions", "quarter", "log_in", "memory")
 """The parts of the daily care, each a task. Events come before messages: what is planned is known."""
 
 
@@ -80,6 +80,7 @@ def care_for(part: str, context: Mapping[str, Any]) -> Any:
         "events": Upkeep.go_on,
         "messages": Upkeep.answer_missed,
         "proposals": Upkeep.settle_proposals,
+        "doubles": Upkeep.take_back,
         "questions": Upkeep.ask_whether_met,
         "quarter": Upkeep.report_quarter,
         "log_in": Upkeep.check_log_in,

@@ -21,6 +21,7 @@ from interchange.errors import (
 from interchange.hooks.webex import WebexHook
 from interchange.hooks.webex_values import Meeting
 from interchange.ledger import EffectRef, Ledger, Receipt, RunRef, State
+from interchange.roulette import taking_back
 from interchange.roulette.people import People
 from interchange.roulette.rounds import BOOKED, PLANNED, Group, Rounds
 from interchange.roulette.telling import Speaker
@@ -192,7 +193,14 @@ class Booking:
         def undo(ours: Receipt, theirs: Receipt | None) -> None:
             # A person who decided that it is done has seen ours.
             if theirs is None or theirs.get("meeting_id", ours["meeting_id"]) != ours["meeting_id"]:
-                self._hook.cancel_meeting(ours["meeting_id"])
+                taking_back.take_back(
+                    self._ledger,
+                    taking_back.MEETING,
+                    ours["meeting_id"],
+                    self._hook.cancel_meeting,
+                    lease_s=self._lease_s,
+                    run=self._run,
+                )
 
         receipt = self._ledger.perform(
             ref, send=send, find=find, lease_s=self._lease_s, run=self._run, undo=undo

@@ -13,6 +13,7 @@ from interchange.hooks.webex import WebexHook
 from interchange.hooks.webex_values import Person
 from interchange.ledger import EffectRef, Ledger, Receipt, RunRef, State
 from interchange.ledger.keys import keyed_hash
+from interchange.roulette import taking_back
 from interchange.roulette.people import Participant
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,14 @@ class Speaker:
 
         def undo(ours: Receipt, theirs: Receipt | None) -> None:
             if theirs is None or theirs.get("message", ours["message"]) != ours["message"]:
-                self._hook.delete_message(ours["message"])
+                taking_back.take_back(
+                    self._ledger,
+                    taking_back.MESSAGE,
+                    ours["message"],
+                    self._hook.delete_message,
+                    lease_s=self._lease_s,
+                    run=self._run,
+                )
 
         try:
             self._ledger.perform(ref, send=send, find=find, lease_s=self._lease_s, run=self._run, undo=undo)

@@ -17,7 +17,7 @@ from interchange.core.slots import monday_of
 from interchange.core.wishes import local_day
 from interchange.errors import Busy, InterchangeError
 from interchange.ledger import Effect, State
-from interchange.roulette import figures
+from interchange.roulette import figures, taking_back
 from interchange.roulette.desk import WORKFLOW, Desk
 from interchange.roulette.dialogue import Dialogue
 from interchange.roulette.events import EVENT, MESSAGES, Event
@@ -117,6 +117,26 @@ class Upkeep:
             # Whoever ended one may have been killed before all were told.
             _each(lately, self._moves.tell_outcome)
         return len(ended)
+
+    # What exists twice
+
+    def take_back(self) -> int:
+        """
+        Cancel second meetings and delete second messages that could not be taken back at once.
+
+        :return: how many. :raises InterchangeError: the first that does not go, after the rest was tried.
+        """
+        desk = self._desk
+        desk.ledger.expire_claims()
+        ways = {
+            taking_back.MEETING: desk.meetings.cancel_meeting,
+            taking_back.MESSAGE: desk.bot.delete_message,
+        }
+
+        def again(effect: Effect) -> None:
+            taking_back.again(desk.ledger, effect.ref, ways, lease_s=desk.lease_s, run=desk.run)
+
+        return _each(taking_back.left(desk.ledger), again)
 
     # Afterwards
 

@@ -149,7 +149,7 @@ class Office:
             return [
                 webex.shown_message(message)
                 for message in webex.world.messages.values()
-                if message.room_id == room and message.person_id == webex.bot.id
+                if message.room_id == room and message.person_id == webex.bot.id and not message.deleted
             ]
 
     def _is_direct(self, room: Any, address: str) -> bool:

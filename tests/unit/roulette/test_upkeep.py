@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from interchange.errors import OutcomeUnknown, SettingsError, Unavailable
-from interchange.ledger import State
+from interchange.ledger import EffectRef, State
+from interchange.roulette import taking_back
 from interchange.roulette.events import ACTIONS, MESSAGES, Event
 from interchange.roulette.people import person_key
 from interchange.roulette.upkeep import Upkeep
@@ -122,6 +123,8 @@ class TestWhatWasMissed:
         office.writes(BO, "change")
         office.pass_time(minutes=1)
         office.writes(BO, "1")
+        # Webex's times have milliseconds.
+        office.pass_time(seconds=1)
         office.writes(EMIL, "/skip")
 
         assert upkeep(office).answer_missed() == 3
@@ -155,6 +158,26 @@ class TestWhatWasMissed:
         # It was planned by the attempt, and is gone on with.
         assert upkeep(office).go_on() == 1
         assert len(office.texts(BO)) == 1
+
+
+class TestDoubles:
+    def test_a_message_said_twice_is_deleted_when_webex_lets_us(self, office: Office) -> None:
+        desk = office.desk
+        for _ in range(2):
+            made = desk.bot.send(markdown="hello", address=BO)
+        arm(office.sandbox, "webex", "status", operation="delete_message", status=503, times=100)
+        taking_back.take_back(
+            desk.ledger, taking_back.MESSAGE, made, desk.bot.delete_message, lease_s=9, run=desk.run
+        )
+        assert len(office.texts(BO)) == 2
+        office.sandbox.clear_faults()
+        assert [upkeep(office).take_back() for _ in range(2)] == [1, 0]
+        assert len(office.texts(BO)) == 1
+
+    def test_one_that_somebody_has_deleted_is_done(self, office: Office) -> None:
+        desk = office.desk
+        desk.ledger.plan(EffectRef(taking_back.WORKFLOW, taking_back.SURPLUS, "message/gone"))
+        assert [upkeep(office).take_back() for _ in range(2)] == [1, 0]
 
 
 class TestWhatGotStuck:

@@ -8,13 +8,16 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from include.sandbox.core import Sandbox
 from include.sandbox.faults import Fault, FaultKind
 from interchange.core.slots import Slot, monday_of, week_of
 from interchange.hooks.webex import WebexHook
 from interchange.ledger import Ledger, RunRef
+from interchange.ledger.database import transaction
 from interchange.ledger.limits import RateLimiter
+from interchange.ledger.schema import effects
 from interchange.ledger.tokens import TokenVault
 from interchange.roulette.announcing import Announcing
 from interchange.roulette.booking import WORKFLOW, Booking
@@ -117,9 +120,9 @@ class World:
         settings, ledger, texts = self.loaded, self.worker(f"try {self._tries}"), Texts()
         limiter = RateLimiter(ledger.engine)
         run = RunRef(dag_id=WORKFLOW, run_id=f"run-{self._tries}", request=f"request-{self._tries}")
-        bot = WebexHook(settings.bot_conn_id, limiter=limiter, pause=self.pauses)
+        self.bot = WebexHook(settings.bot_conn_id, limiter=limiter, pause=self.pauses)
         speaker = Speaker(
-            bot,
+            self.bot,
             ledger,
             workflow=WORKFLOW,
             run=run,
@@ -127,12 +130,12 @@ class World:
             look_again=timedelta(minutes=settings.look_again_minutes),
             clock=self.clock,
         )
-        hook = WebexHook(
+        self.hook = WebexHook(
             settings.meetings_conn_id, limiter=limiter, vault=TokenVault(ledger), pause=self.pauses
         )
         self.booking = Booking(
             settings,
-            hook=hook,
+            hook=self.hook,
             ledger=ledger,
             people=self.people,
             rounds=self.rounds,
@@ -143,7 +146,7 @@ class World:
             clock=self.clock,
         )
         self.announcing = Announcing(
-            settings, hook=bot, people=self.people, rounds=self.rounds, speaker=speaker, texts=texts
+            settings, hook=self.bot, people=self.people, rounds=self.rounds, speaker=speaker, texts=texts
         )
         return self.booking
 
@@ -157,6 +160,15 @@ class World:
         finally:
             self.announcing.announce(self.week)
             self.announcing.report(self.week, self.slot, repeats=0)
+
+    def expire(self) -> None:
+        """Claims of processes that were killed, or stand still, have run out."""
+        with transaction(self.ledger.engine) as connection:
+            connection.execute(
+                update(effects)
+                .where(effects.c.state == "begun")
+                .values(claim_expires_at=effects.c.created_at)
+            )
 
     def names(self, keys: Any) -> set[str]:
         """The first part of the addresses of people."""

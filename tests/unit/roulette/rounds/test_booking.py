@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from include.sandbox.connections import WEBEX_BOT_TOKEN
-from interchange.errors import InterchangeError, OutcomeUnknown, RateLimited, Refused
-from interchange.ledger import EffectRef, State
+from interchange.errors import InterchangeError, OutcomeUnknown, RateLimited, Refused, Unavailable
+from interchange.hooks.webex import WebexHook
+from interchange.hooks.webex_values import Meeting
+from interchange.ledger import EffectRef, RunRef, State
 from interchange.roulette.booking import meeting_ref, tag_of
+from interchange.roulette.desk import Desk
+from interchange.roulette.upkeep import Upkeep
 from tests.unit.roulette.rounds.conftest import World
 
 
@@ -301,3 +306,37 @@ def test_webexs_own_wish_to_wait_ends_the_run_and_leaves_nothing_unclear(world: 
     assert (world.booking.summary.booked, world.booking.summary.unknown) == (1, 0)
     assert world.calls("create_meeting") == 2
     assert not world.ledger.list(workflow="webex_roulette", kind="meeting", state=State.UNKNOWN)
+
+
+def test_a_second_meeting_that_is_not_cancelled_at_once_goes_with_the_daily_care(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A process stood still just before its call, for longer than its claim; meanwhile another one booked."""
+    world.draw()
+    create = WebexHook.create_meeting
+
+    def stood_still(self: WebexHook, **facts: Any) -> Meeting:
+        monkeypatch.setattr(WebexHook, "create_meeting", create)
+        world.expire()
+        world.work().book(world.week, world.slot)
+        return create(self, **facts)
+
+    monkeypatch.setattr(WebexHook, "create_meeting", stood_still)
+    world.fault("status", "delete_meeting", status=503, times=100)
+    world.book()
+    groups = world.rounds.groups(world.week)
+    assert (len(groups), len(world.meetings)) == (3, 4)
+    assert "A second meeting stays until webex_upkeep takes it back" in caplog.text
+    desk = Desk(
+        world.loaded, ledger=world.worker("care"), bot=world.bot, meetings=world.hook, run=RunRef(), lease_s=9
+    )
+    with pytest.raises(Unavailable):
+        Upkeep(desk).take_back()
+
+    world.sandbox.clear_faults()
+    assert Upkeep(desk).take_back() == 1
+    assert_each_group_has_one_meeting(world)
+    assert {meeting["meeting_id"] for meeting in world.meetings} == {group.meeting_id for group in groups}
+    assert Upkeep(desk).take_back() == 0
