@@ -45,7 +45,7 @@ class Sizes:
 
 FULL = Sizes(
     exports_mib=(256, 1024), runs=3, fragment_mib=10, activities=120, requests=30, rows=report.SIZES,
-    small=(2000, 200, (8, 16, 32)), large=(50, 50_000, (8,)), people=pairing.SIZES, deliveries=(200, 8),
+    small=(2000, 200, (8, 16, 32)), large=(50, 50_000, (8, 16, 32)), people=pairing.SIZES, deliveries=(200, 8),
 )  # fmt: skip
 SMOKE = Sizes(
     exports_mib=(1,), runs=1, fragment_mib=1, activities=2, requests=1, rows=(100,), small=(4, 20, (2,)),
