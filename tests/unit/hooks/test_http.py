@@ -64,6 +64,25 @@ def test_extras_never_become_headers(airflow: Connections, sandbox: Sandbox, hoo
         assert entry["headers"]["Authorization"] == "Bearer …"
 
 
+def test_calls_that_differ_in_their_addresses_alone_each_get_their_own(sandbox: Sandbox, hook: OddHook):
+    """They are copies of one prepared request."""
+    for name in ("one", "another thing", "one"):
+        answers(sandbox, answer_json(200, {"name": name}), name)
+    found = [hook.read(name)["name"] for name in ("one", "another thing", "one")]
+    assert found == ["one", "another thing", "one"]
+    entries = calls(sandbox, "read")
+    assert [entry["headers"] for entry in entries] == [entries[0]["headers"]] * 3
+
+
+def test_a_cookie_that_a_vendor_sets_is_brought_along(sandbox: Sandbox, hook: OddHook):
+    """A load balancer's, that keeps a caller at one server."""
+    answers(sandbox, Response(body=b"{}", headers=[("Set-Cookie", "node=7; Path=/")]))
+    hook.read()
+    hook.read()
+    hook.read()
+    assert ["Cookie" in entry["headers"] for entry in calls(sandbox, "read")] == [False, True, True]
+
+
 def test_a_netrc_file_adds_no_credential(
     sandbox: Sandbox, hook: OddHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
