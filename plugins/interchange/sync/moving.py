@@ -46,7 +46,6 @@ class Item:
     One file to be moved.
 
     :param path: where it is stored.
-    :param marked: where, if somebody else's file turns out to be at ``path``.
     :param begun_before: an earlier attempt may have stored it.
     """
 

@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from include.sandbox.core import Sandbox
 from include.sandbox.faults import Fault, FaultKind
 from interchange.hooks.spinoco import SpinocoHook
 from interchange.ledger import Effect, Ledger, RunRef, State
-from interchange.ledger.database import transaction
-from interchange.ledger.schema import effects
 from interchange.settings import load_settings
 from interchange.settings.spinoco_sync import Sync
 from interchange.storages.base import MANIFESTS
 from interchange.sync.pages import DELETION, FILE, WORKFLOW
 from interchange.sync.run import Summary, SyncRun
+from tests.unit.claims import let_claims_run_out
 from tests.unit.vendors import Connections, Waits
 
 LEASE_S = 30.0
@@ -164,12 +162,7 @@ class World:
 
     def expire(self) -> None:
         """Claims of killed processes have run out."""
-        with transaction(self.ledger.engine) as connection:
-            connection.execute(
-                update(effects)
-                .where(effects.c.state == "begun")
-                .values(claim_expires_at=effects.c.created_at)
-            )
+        let_claims_run_out(self.ledger)
 
 
 @pytest.fixture

@@ -8,16 +8,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from include.sandbox.core import Sandbox
 from include.sandbox.faults import Fault, FaultKind
 from interchange.core.slots import Slot, monday_of, week_of
 from interchange.hooks.webex import WebexHook
 from interchange.ledger import Ledger, RunRef
-from interchange.ledger.database import transaction
 from interchange.ledger.limits import RateLimiter
-from interchange.ledger.schema import effects
 from interchange.ledger.tokens import TokenVault
 from interchange.roulette.announcing import Announcing
 from interchange.roulette.booking import WORKFLOW, Booking
@@ -28,6 +25,7 @@ from interchange.roulette.telling import Speaker
 from interchange.roulette.texts import Texts
 from interchange.settings import load_settings
 from interchange.settings.webex_roulette import Settings
+from tests.unit.claims import let_claims_run_out
 from tests.unit.vendors import Connections, Waits
 from tests.webex_spec import check_journal
 
@@ -163,12 +161,7 @@ class World:
 
     def expire(self) -> None:
         """Claims of processes that were killed, or stand still, have run out."""
-        with transaction(self.ledger.engine) as connection:
-            connection.execute(
-                update(effects)
-                .where(effects.c.state == "begun")
-                .values(claim_expires_at=effects.c.created_at)
-            )
+        let_claims_run_out(self.ledger)
 
     def names(self, keys: Any) -> set[str]:
         """The first part of the addresses of people."""
