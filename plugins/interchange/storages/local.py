@@ -167,6 +167,10 @@ def _sync_file(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError:
+        # Asked again, the system may call written what it has lost: the file must come anew.
+        path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
 

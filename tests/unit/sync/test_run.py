@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -324,6 +327,28 @@ def comes_true(fact: Callable[[], bool], *, within_s: float = 2.0) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_a_file_that_the_disk_may_have_lost_is_fetched_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a sync that failed the next one succeeds, whatever became of the data."""
+    world.add(number=1)
+    fsync, failed = os.fsync, []
+
+    def fail_once(descriptor: int) -> None:
+        if not failed and stat.S_ISREG(os.fstat(descriptor).st_mode):
+            failed.append(descriptor)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail_once)
+        with pytest.raises(Unavailable, match="the disk is not well"):
+            world.run()
+    assert (len(failed), world.holds()) == (1, {})
+    assert world.run().stored == 1
+    assert (len(world.calls("get_file")), world.is_complete(), world.left_over()) == (2, True, [])
 
 
 def test_a_storage_that_refuses_gets_nothing_more_of_what_waits_for_it(
