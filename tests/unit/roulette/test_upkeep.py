@@ -15,6 +15,7 @@ from interchange.roulette.events import ACTIONS, MESSAGES, Event
 from interchange.roulette.people import person_key
 from interchange.roulette.upkeep import Upkeep
 from interchange.roulette.webhooks import reconcile
+from tests.unit.claims import let_claims_run_out
 from tests.unit.roulette.office import ANA, BO, EMIL, FATIMA, GORAN, HANA, Office
 from tests.unit.vendors import arm, calls
 
@@ -173,6 +174,19 @@ class TestDoubles:
         office.sandbox.clear_faults()
         assert [upkeep(office).take_back() for _ in range(2)] == [1, 0]
         assert len(office.texts(BO)) == 1
+
+    @pytest.mark.parametrize("deleted", [False, True])
+    def test_whoever_was_killed_at_it_may_have_deleted_it(self, office: Office, deleted: bool) -> None:
+        desk = office.desk
+        made = desk.bot.send(markdown="hello", address=BO)
+        ref = EffectRef(taking_back.WORKFLOW, taking_back.SURPLUS, f"{taking_back.MESSAGE}/{made}")
+        desk.ledger.begin(ref, lease_s=9)
+        if deleted:
+            desk.bot.delete_message(made)
+        assert upkeep(office).take_back() == 0
+        let_claims_run_out(desk.ledger)
+        assert upkeep(office).take_back() == 1
+        assert office.texts(BO) == []
 
     def test_one_that_somebody_has_deleted_is_done(self, office: Office) -> None:
         desk = office.desk
